@@ -1,0 +1,159 @@
+package record
+
+import "time"
+
+// Assignment tells one attempt what to do. It carries argv lists, so that no vLLM flag passes through bash.
+type Assignment struct {
+	Schema   int      `json:"schema"`
+	Run      string   `json:"run"` // run id
+	Job      string   `json:"job"`
+	Kind     Kind     `json:"kind"`
+	Cell     Cell     `json:"cell"`    // for the probe: the largest values of each axis
+	Attempt  int      `json:"attempt"` // counts from 1 within a cell (or the probe, or the profile)
+	Server   Server   `json:"server"`
+	Workload Workload `json:"workload"`
+	Policy   Policy   `json:"policy"`
+	Client   string   `json:"client"` // "vllm" or "vtune"
+	Seed     int64    `json:"seed"`
+
+	// Utilization is the gpu-memory-utilization to start with; 0 means: read the probe's result when the job starts.
+	Utilization float64 `json:"gpu_memory_utilization,omitempty"`
+	// StopAfterInf ends the attempt after the inf run (rate_search: follow-up).
+	StopAfterInf bool `json:"stop_after_inf,omitempty"`
+	// Known are the observations of earlier attempts; the search goes on from there.
+	Known []Observation `json:"known,omitempty"`
+	// Profile is the load to profile (Kind profile).
+	Profile *Load `json:"profile,omitempty"`
+	// ProfileIterations bounds the trace; 0 means unbounded. Set by default on CPU, where a trace takes minutes to write.
+	ProfileIterations int `json:"profile_iterations,omitempty"`
+}
+
+// Server is how vLLM is started; the flags that vtune sets itself are not in Flags.
+type Server struct {
+	Command             []string          `json:"command"` // executable or prefix, e.g. ["vllm"]
+	Environment         map[string]string `json:"environment,omitempty"`
+	Flags               []string          `json:"flags,omitempty"`
+	Model               string            `json:"model"`
+	System              string            `json:"system"` // GPU, TPU or CPU
+	TensorParallel      int               `json:"tensor_parallel"`
+	DownloadDir         string            `json:"download_dir,omitempty"`
+	MaxModelLen         int               `json:"max_model_len"`
+	StartTimeoutSeconds float64           `json:"start_timeout_s"`
+}
+
+// Resources that a job asks its scheduler for.
+type Resources struct {
+	GPUs    int `json:"gpus"`
+	CPUs    int `json:"cpus,omitempty"`
+	MemMB   int `json:"memory_mb,omitempty"`
+	Seconds int `json:"time_s,omitempty"` // time limit; 0: the scheduler's default
+}
+
+// When is the semantics of an edge: what must have happened to the job it points at.
+type When string
+
+const (
+	AfterOK  When = "after-ok"
+	AfterAny When = "after-any"
+)
+
+// Edge is a dependency on another job.
+type Edge struct {
+	Job  string `json:"job"`
+	When When   `json:"when"`
+}
+
+// Job is what a scheduler runs: one attempt of one unit of work. Its ID is unique in the run and deterministic.
+type Job struct {
+	ID        string    `json:"id"`
+	Kind      Kind      `json:"kind"`
+	Cell      string    `json:"cell,omitempty"`
+	Attempt   int       `json:"attempt"`
+	Needs     []Edge    `json:"needs,omitempty"`
+	Resources Resources `json:"resources"`
+}
+
+// Unit is what is submitted in one go: a single job (ID is the job's), or an array of jobs of one shape.
+type Unit struct {
+	ID       string `json:"id"`
+	Jobs     []Job  `json:"jobs"`
+	Throttle int    `json:"throttle,omitempty"` // at most so many of the array at once; 0: no limit
+}
+
+// Array reports whether the unit goes out as an array.
+func (u Unit) Array() bool { return len(u.Jobs) > 1 || u.ID != u.Jobs[0].ID }
+
+// Plan is what a run intends, fixed at submit.
+type Plan struct {
+	Schema     int    `json:"schema"`
+	Policy     Policy `json:"policy"`
+	RateSearch string `json:"rate_search"` // in-job or follow-up
+	Cells      []Cell `json:"cells"`       // grid order: the order of result.txt
+	Units      []Unit `json:"units"`
+	Counts     Counts `json:"counts"`
+}
+
+// Counts are what a run may cost, before anything was measured.
+type Counts struct {
+	ServerStarts  Range `json:"server_starts"`
+	BenchmarkRuns Range `json:"benchmark_runs"`
+}
+
+// Range of a count: Expected under the assumptions that plan prints, Worst with everything going wrong that can (-1: unbounded
+// before the first measurement).
+type Range struct {
+	Expected int `json:"expected"`
+	Worst    int `json:"worst"`
+}
+
+// Run identifies one tuning; run.json is written when the run directory is whole.
+type Run struct {
+	Schema      int       `json:"schema"`
+	ID          string    `json:"id"`
+	Created     time.Time `json:"created"`
+	Program     string    `json:"program"` // the name vtune was called by, for printed next commands
+	Version     string    `json:"version"`
+	AgentSHA256 string    `json:"agent_sha256"`
+	SpecSHA256  string    `json:"spec_sha256"`
+	User        string    `json:"user"`
+	Host        string    `json:"host"`
+	Scheduler   string    `json:"scheduler"`
+	Slots       int       `json:"slots,omitempty"` // GPU slots of the local scheduler
+}
+
+// Intent is written before a unit is submitted: from here on the unit may exist at the scheduler.
+type Intent struct {
+	Schema int       `json:"schema"`
+	Name   string    `json:"name"` // the scheduler-visible, deterministic name
+	Unit   Unit      `json:"unit"`
+	At     time.Time `json:"at"`
+}
+
+// Submitted is written when the scheduler has acknowledged a unit.
+type Submitted struct {
+	Schema  int       `json:"schema"`
+	Name    string    `json:"name"`
+	ID      string    `json:"id"` // the scheduler's id; task i of an array is ID_i
+	Cluster string    `json:"cluster,omitempty"`
+	Adopted bool      `json:"adopted,omitempty"` // found by name after an ambiguous answer or a crash
+	At      time.Time `json:"at"`
+}
+
+// Ended is the collector's note that a job is over for its scheduler and left no result.
+type Ended struct {
+	Schema   int       `json:"schema"`
+	Job      string    `json:"job"`
+	Cause    Cause     `json:"cause"`
+	State    string    `json:"state"` // the scheduler's word
+	Reason   string    `json:"reason,omitempty"`
+	ExitCode string    `json:"exit_code,omitempty"`
+	Node     string    `json:"node,omitempty"`
+	At       time.Time `json:"at"`
+}
+
+// Cancelled marks a run that a person ended; the collector submits nothing more.
+type Cancelled struct {
+	Schema int       `json:"schema"`
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+}

@@ -1,0 +1,85 @@
+package record
+
+// State is what a run's directory says at one moment: a pure function of the records, cached as state.json. Deleting the file
+// and collecting again gives identical bytes, so it holds no time of its own and nothing that only the scheduler knows.
+type State struct {
+	Schema        int         `json:"schema"`
+	Run           string      `json:"run"`
+	Phase         Phase       `json:"phase"`
+	Policy        Policy      `json:"policy"`
+	ServerVersion string      `json:"server_version,omitempty"`
+	Utilization   float64     `json:"gpu_memory_utilization,omitempty"`
+	Probe         WorkState   `json:"probe"`
+	Cells         []CellState `json:"cells"` // grid order
+	Profile       WorkState   `json:"profile"`
+	ProfileFiles  []string    `json:"profile_files,omitempty"`
+	Best          *Best       `json:"best,omitempty"`
+	Ledger        Ledger      `json:"ledger_s,omitempty"`
+}
+
+// Phase of a run.
+type Phase string
+
+const (
+	PhaseProbing   Phase = "probing"
+	PhaseMeasuring Phase = "measuring"
+	PhaseProfiling Phase = "profiling"
+	PhaseOver      Phase = "over"
+	PhaseCancelled Phase = "cancelled"
+)
+
+// Over reports whether nothing more will happen.
+func (p Phase) Over() bool { return p == PhaseOver || p == PhaseCancelled }
+
+// WorkPhase is where one unit of work (the probe, a cell, the profile) stands.
+type WorkPhase string
+
+const (
+	WorkWaiting  WorkPhase = "waiting"   // no attempt has started
+	WorkRunning  WorkPhase = "running"   // an attempt has started and has no result
+	WorkFollowUp WorkPhase = "follow-up" // needs another attempt, which has not started
+	WorkDone     WorkPhase = "done"
+	WorkFailed   WorkPhase = "failed"
+	WorkSkipped  WorkPhase = "skipped"
+)
+
+// Final reports whether no further attempt will be made.
+func (p WorkPhase) Final() bool { return p == WorkDone || p == WorkFailed || p == WorkSkipped }
+
+// WorkState is the probe's, a cell's or the profile's standing.
+type WorkState struct {
+	Phase    WorkPhase      `json:"phase"`
+	Cause    Cause          `json:"cause,omitempty"`   // of a failure or skip
+	Message  string         `json:"message,omitempty"` // in the server's or scheduler's own words
+	Attempts []AttemptState `json:"attempts,omitempty"`
+}
+
+// AttemptState is one attempt as the directory shows it.
+type AttemptState struct {
+	Job       string  `json:"job"`
+	Attempt   int     `json:"attempt"`
+	Submitted string  `json:"submitted,omitempty"` // the scheduler's id, with the task for an array
+	Node      string  `json:"node,omitempty"`
+	Started   bool    `json:"started"`
+	Outcome   Outcome `json:"outcome,omitempty"` // empty: no result
+	Cause     Cause   `json:"cause,omitempty"`
+	Message   string  `json:"message,omitempty"`
+	Ended     bool    `json:"ended"` // has a result, or the collector noted its end
+	ServerLog string  `json:"server_log,omitempty"`
+	Starts    int     `json:"starts"`
+	Observed  int     `json:"observed"`
+}
+
+// CellState is a cell's standing.
+type CellState struct {
+	Cell
+	WorkState
+	Observations []Observation `json:"observations,omitempty"` // in the order they were made
+	Accepted     *Observation  `json:"accepted,omitempty"`     // the observation that is the cell's answer
+}
+
+// Best is the run's answer.
+type Best struct {
+	Cell        Cell        `json:"cell"`
+	Observation Observation `json:"observation"`
+}

@@ -1,0 +1,74 @@
+// Package spec is the user's language: one strict YAML file that says what to tune, where, and within which limit. It decodes,
+// fills in defaults, validates, and takes over the variables of auto_tune.sh. It reads no cluster and decides no plan.
+package spec
+
+// Spec is a valid spec with every default filled in, as written to effective.yaml.
+type Spec struct {
+	Model          string   `yaml:"model"`
+	System         string   `yaml:"system"` // GPU, TPU or CPU
+	TensorParallel int      `yaml:"tensor_parallel"`
+	DownloadDir    string   `yaml:"download_dir"`
+	MaxModelLen    int      `yaml:"max_model_len"`
+	Workload       Workload `yaml:"workload"`
+	Limit          Limit    `yaml:"limit"`
+	Grid           Grid     `yaml:"grid"`
+	Base           string   `yaml:"base"` // results go to <base>/auto-benchmark/<time>; relative to the spec's folder
+	Scheduler      string   `yaml:"scheduler"`
+	Site           Site     `yaml:"site"`
+	Server         Server   `yaml:"server"`
+	Method         string   `yaml:"method"`
+	Client         string   `yaml:"client"`
+	RateSearch     string   `yaml:"rate_search"`
+	Profile        Profile  `yaml:"profile"`
+	Seed           int64    `yaml:"seed"`
+}
+
+// Workload is the shape of every request, in tokens.
+type Workload struct {
+	InputLen    int `yaml:"input_len"`
+	OutputLen   int `yaml:"output_len"`
+	CacheHitPct int `yaml:"cache_hit_pct"` // share of the input that is a prefix common to all requests
+}
+
+// Limit is the SLO. Zero means that there is none.
+type Limit struct {
+	P99E2ELMS float64 `yaml:"p99_e2el_ms"`
+}
+
+// Grid holds the axes; their product is the cells, max_num_seqs outermost.
+type Grid struct {
+	MaxNumSeqs          []int `yaml:"max_num_seqs"`
+	MaxNumBatchedTokens []int `yaml:"max_num_batched_tokens"`
+}
+
+// Site is what a cluster wants to be told. Empty means: say nothing, let the scheduler's default hold.
+type Site struct {
+	Partition   string            `yaml:"partition"`
+	Account     string            `yaml:"account"`
+	QOS         string            `yaml:"qos"`
+	Reservation string            `yaml:"reservation"`
+	Constraint  string            `yaml:"constraint"`
+	Time        string            `yaml:"time"`   // Slurm's forms: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS
+	Memory      string            `yaml:"memory"` // 64G, 512000M
+	CPUs        int               `yaml:"cpus"`
+	GPUStyle    string            `yaml:"gpu_style"` // gres, gpus-per-node, gpus or none
+	GPUType     string            `yaml:"gpu_type"`
+	MaxParallel int               `yaml:"max_parallel"` // cells at once; 0: no limit
+	Modules     []string          `yaml:"modules"`
+	Environment []string          `yaml:"environment"` // lines of bash, run before the agent
+	Directives  map[string]string `yaml:"directives"`  // further sbatch options from an allow-list
+}
+
+// Server says how vLLM is started.
+type Server struct {
+	Command      []string          `yaml:"command"` // a string is an executable, a list a prefix
+	Flags        []string          `yaml:"flags"`
+	Environment  map[string]string `yaml:"environment"`
+	Secrets      []string          `yaml:"secrets"` // names of variables copied from the submitter's environment into a 0600 file
+	StartTimeout string            `yaml:"start_timeout"`
+}
+
+// Profile bounds the profiler's trace of the winner.
+type Profile struct {
+	MaxIterations int `yaml:"max_iterations"` // engine steps; 0: all of them
+}
