@@ -111,3 +111,25 @@ type Status struct {
 	Node     string
 	Started  time.Time // zero where unknown
 }
+
+// Cause is why a job that is over in state s left no result, as far as the scheduler knows. Completed and Failed are the
+// script's own doing; that the agent published nothing is then all there is to say.
+func (s JobState) Cause() record.Cause {
+	switch s {
+	case Failed:
+		return record.CauseAgent
+	case Cancelled:
+		return record.CauseStopped
+	case TimedOut:
+		return record.CauseTimeLimit
+	case NodeFail:
+		return record.CauseNode
+	case HostOOM:
+		return record.CauseOOM
+	case Preempted:
+		return record.CausePreempted
+	case Stuck:
+		return record.CauseProbe
+	}
+	return record.CauseNone
+}

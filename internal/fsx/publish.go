@@ -52,11 +52,17 @@ func PublishNew(path string, data []byte, perm fs.FileMode) error {
 
 // PublishJSON publishes v as indented JSON with a final newline.
 func PublishJSON(path string, v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
+	data, err := JSON(v)
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", path, err)
 	}
-	return Publish(path, append(data, '\n'), 0o644)
+	return Publish(path, data, 0o644)
+}
+
+// JSON is v as every record is written: indented, with a final newline.
+func JSON(v any) ([]byte, error) {
+	data, err := json.MarshalIndent(v, "", "  ")
+	return append(data, '\n'), err
 }
 
 func stage(path string, data []byte, perm fs.FileMode) (temp string, err error) {

@@ -28,6 +28,12 @@ type Assignment struct {
 	ProfileIterations int `json:"profile_iterations,omitempty"`
 }
 
+// ProfileTarget is the winner: which cell to profile, at which load.
+type ProfileTarget struct {
+	Cell Cell `json:"cell"`
+	Load Load `json:"load"`
+}
+
 // Server is how vLLM is started; the flags that vtune sets itself are not in Flags.
 type Server struct {
 	Command             []string          `json:"command"` // executable or prefix, e.g. ["vllm"]
@@ -57,7 +63,7 @@ const (
 	AfterAny When = "after-any"
 )
 
-// Edge is a dependency on another job.
+// Edge is a dependency on another job, or on all jobs of an array (then Job is the unit's ID).
 type Edge struct {
 	Job  string `json:"job"`
 	When When   `json:"when"`
@@ -93,14 +99,14 @@ type Plan struct {
 	Counts     Counts `json:"counts"`
 }
 
-// Counts are what a run may cost, before anything was measured.
+// Counts are what a run may cost. Nothing is measured yet, so they rest on an assumed throughput at an infinite rate (req/s).
 type Counts struct {
-	ServerStarts  Range `json:"server_starts"`
-	BenchmarkRuns Range `json:"benchmark_runs"`
+	ServerStarts      Range   `json:"server_starts"`
+	BenchmarkRuns     Range   `json:"benchmark_runs"`
+	AssumedThroughput float64 `json:"assumed_inf_throughput"`
 }
 
-// Range of a count: Expected under the assumptions that plan prints, Worst with everything going wrong that can (-1: unbounded
-// before the first measurement).
+// Range of a count: Expected when things go as assumed, Worst with everything going wrong that can, restarts by failures aside.
 type Range struct {
 	Expected int `json:"expected"`
 	Worst    int `json:"worst"`

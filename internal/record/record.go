@@ -92,6 +92,7 @@ const (
 	CauseRequests  Cause = "requests"    // requests failed or were lost: throughput and latency are of survivors only
 	CauseTimeLimit Cause = "time-limit"  // the scheduler's time limit came
 	CauseStopped   Cause = "stopped"     // the scheduler told the job to end (cancelled, preempted)
+	CausePreempted Cause = "preempted"   // the scheduler took the node away for another job
 	CauseRestart   Cause = "restart"     // the scheduler ran a job a second time; the agent refused
 	CauseProbe     Cause = "probe"       // not run, because the probe found no memory utilisation
 	CauseLost      Cause = "lost"        // the job is gone and left no result
@@ -237,8 +238,8 @@ type Attempt struct {
 	Job         string    `json:"job"`
 	Node        string    `json:"node"`
 	PID         int       `json:"pid"`
-	SchedulerID string    `json:"scheduler_id,omitempty"`
-	GPUs        string    `json:"gpus,omitempty"` // CUDA_VISIBLE_DEVICES as the scheduler set it
+	SchedulerID string    `json:"scheduler_id,omitempty"` // of the unit: for a task of an array, the array's id
+	GPUs        string    `json:"gpus,omitempty"`         // CUDA_VISIBLE_DEVICES as the scheduler set it
 	Started     time.Time `json:"started"`
 }
 

@@ -1,8 +1,18 @@
 // Package search decides what to measure next. It is pure: the agent asks it inside a job, the collector asks it about what
 // is left of a job that was cut off, and tests ask it thousands of times a second. It starts nothing and knows no clock.
+//
+// What it is told is a set of records, not a history: it answers the same whatever their order and however often one of them
+// is repeated, so whoever has the files can go on with a search.
 package search
 
-import "vtune/internal/record"
+import (
+	"fmt"
+
+	"vtune/internal/record"
+)
+
+// AutoTune is the method that follows auto_tune.sh to the letter.
+const AutoTune = "auto_tune"
 
 // Action is what a Decision asks for.
 type Action string
@@ -18,13 +28,41 @@ type Decision struct {
 	Action Action
 	Load   record.Load         // Try
 	Best   *record.Observation // Accept
+	Cause  record.Cause        // GiveUp: why nothing valid says so; none when the SLO is missed, which is an answer too
 	Reason string              // GiveUp
 }
 
 // ProbeDecision is the next step of the memory probe.
 type ProbeDecision struct {
 	Action      Action
-	Utilization float64 // Try, Accept
-	Cause       record.Cause
-	Reason      string // GiveUp, in the server's words where it has any
+	Utilization float64      // Try, Accept; exact to two decimals
+	Cause       record.Cause // GiveUp
+	Reason      string       // GiveUp, in the server's words where it has any
+}
+
+// Next is the next step of a cell's rate search by the policy's method. Observations of other loads than the method asks for
+// are passed over; two records with the same attempt and number are the same observation.
+func Next(p record.Policy, observed []record.Observation) Decision {
+	switch p.Method {
+	case AutoTune:
+		return autoTune(p, observed)
+	default:
+		return Decision{Action: GiveUp, Cause: record.CauseAgent, Reason: fmt.Sprintf("this build knows no method %q", p.Method)}
+	}
+}
+
+// Outstanding is at most how many observations a cell still needs, repeats of invalid ones aside. Before its inf run has told
+// the throughput, assumedInf (in requests per second) stands in for it.
+func Outstanding(p record.Policy, observed []record.Observation, assumedInf float64) int {
+	d := Next(p, observed)
+	switch {
+	case d.Action != Try:
+		return 0
+	case !d.Load.Rate.IsInf():
+		return unknownBelow(p, observed, int(d.Load.Rate))
+	case p.LimitMS == 0:
+		return 1
+	default:
+		return 1 + unknownBelow(p, observed, firstRate(assumedInf))
+	}
 }

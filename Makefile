@@ -1,0 +1,43 @@
+# vtune. `make help` lists what there is.
+NAME    ?= vtune
+PREFIX  ?= /usr/local
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+CACHE   := $(CURDIR)/.cache
+GO      ?= go
+# The agent is this same binary on a node that may have another libc, so it is static.
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)'
+
+.PHONY: help build demo test e2e deps bench golden install clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/vtune and bin/vllm-sim
+	@$(BUILD) -o bin/vtune ./cmd/vtune
+	@$(BUILD) -o bin/vllm-sim ./cmd/vllm-sim
+
+demo: build ## tune a simulated server on this machine, under a minute
+	@rm -rf demo && mkdir -p demo && cp examples/prefix-cache/spec.yaml demo/spec.yaml
+	@PATH="$(CURDIR)/bin:$$PATH" bin/vtune run demo/spec.yaml --slots 2 || test $$? -eq 5
+
+test: ## run every test but the real vLLM's
+	$(GO) vet ./...
+	$(GO) test -race -timeout 20m ./...
+
+e2e: build ## tune a real vLLM (on CPU) as jobs of a real Slurm cluster
+	$(GO) test -tags e2e -count=1 -timeout 40m -v ./e2e
+
+bench: ## benchmarks: planning 10,000 cells, collecting 1,000
+	$(GO) test -run '^$$' -bench . -benchmem ./jobs ./collect ./cmd/vtune ./internal/sim
+
+golden: ## rewrite golden files after an intended change; look at the diff
+	$(GO) test ./templates ./internal/report ./internal/spec ./cmd/vtune -update
+
+deps: ## install what the tests need beyond Go (Debian or Ubuntu; root or sudo)
+	@lab/deps "$(CACHE)"
+
+install: build ## install under PREFIX/bin as NAME
+	install -D -m 0755 bin/vtune "$(DESTDIR)$(PREFIX)/bin/$(NAME)"
+
+clean: ## remove what the build made (the cache of `make e2e` stays)
+	rm -rf bin demo

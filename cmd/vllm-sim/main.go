@@ -1,0 +1,90 @@
+// Command vllm-sim is a simulated `vllm`: it takes the flags that vtune passes
+// to `vllm serve` and `vllm bench serve`, speaks the same HTTP, logs, fails and
+// takes as long as the real one, and holds no model and no GPU. It says so in
+// its log, its version and its list of models.
+//
+// Like the real server it is two processes: the API server, and an engine
+// process that holds the (simulated) GPU memory and survives when only the
+// first is killed. The engine's behaviour is internal/sim; this command adds
+// the clock, the processes and the network.
+//
+// Its own options, each also by environment so that a spec's
+// server.environment reaches them:
+//
+//	--time-scale X      VLLM_SIM_TIME_SCALE  virtual seconds per real second (1)
+//	--sim-hardware H    VLLM_SIM_HARDWARE    h200-like, h100-like, a10-like (h200-like)
+//	--sim-model M       VLLM_SIM_MODEL       8b, 70b, tiny (config.json of the model, else its name)
+//	--sim-noise X       VLLM_SIM_NOISE       relative deviation of a step's time (0.02)
+//	                    VLLM_SIM_FAIL        faults to inject, see parseFaults
+//	                    VLLM_SIM_GPU_DIR     where GPU memory is booked (vllm-sim-<uid> under the temporary directory)
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version follows the vLLM whose behaviour is imitated.
+const version = "0.32.0+sim"
+
+func main() {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	os.Exit(run(os.Args[1:], world{
+		env: os.Getenv, stdout: os.Stdout, stderr: os.Stderr, signals: signals,
+	}))
+}
+
+// world is what a subcommand may touch beside files and the network.
+type world struct {
+	env            func(string) string
+	stdout, stderr io.Writer
+	signals        <-chan os.Signal
+}
+
+// run returns the exit code: 0, 1 for a failure, 2 for wrong arguments.
+func run(args []string, w world) int {
+	err := dispatch(args, w)
+	var usage usageError
+	var exit exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintln(w.stderr, usage)
+		return 2
+	case errors.As(err, &exit):
+		return int(exit)
+	}
+	fmt.Fprintln(w.stderr, err)
+	return 1
+}
+
+// exitError is an exit code whose reason has been logged.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+func dispatch(args []string, w world) error {
+	const usage = "invalid choice (choose from serve, bench)"
+	switch {
+	case len(args) == 0:
+		return usageError{"vllm", "a subcommand is required (serve, bench serve)"}
+	case args[0] == "--version" || args[0] == "-v":
+		fmt.Fprintln(w.stdout, version)
+		return nil
+	case args[0] == "serve":
+		return serve(args[1:], w)
+	case args[0] == engineCommand:
+		return runEngine(w)
+	case args[0] == "bench" && len(args) > 1 && args[1] == "serve":
+		return bench(args[2:], w)
+	case looksLikeFlag(args[0]):
+		return usageError{"vllm", "unrecognized arguments: " + args[0]}
+	}
+	return usageError{"vllm", "argument subparser: " + usage}
+}

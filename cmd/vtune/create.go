@@ -1,0 +1,191 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"vtune/internal/diag"
+	"vtune/internal/fsx"
+	"vtune/internal/record"
+	"vtune/internal/shell"
+	"vtune/internal/spec"
+	"vtune/jobs"
+	"vtune/templates"
+)
+
+// request is what submit, render and run were asked for.
+type request struct {
+	specFile    string
+	templateDir string
+	slots       int
+	another     bool // a new run although an unfinished one of the same spec exists
+}
+
+// newRun makes the run directory of r, whole but for the jobs at the scheduler: run.json is its last file, and a directory
+// without it was never submitted from.
+func (a *app) newRun(r request, s *spec.Spec, source []byte, plan record.Plan) (*tuning, error) {
+	base := filepath.Join(baseDir(r.specFile, s), "auto-benchmark")
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return nil, err
+	}
+	dir, err := claimRun(base, a.now().Format("2006_01_02_15_04"))
+	if err != nil {
+		return nil, err
+	}
+	return a.fillRun(dir, r, s, source, plan)
+}
+
+// baseDir is where results go: base is relative to the spec's folder, so that a spec means the same from everywhere.
+func baseDir(specFile string, s *spec.Spec) string {
+	base := s.Base
+	if !filepath.IsAbs(base) {
+		base = filepath.Join(filepath.Dir(specFile), base)
+	}
+	if abs, err := filepath.Abs(base); err == nil {
+		return abs
+	}
+	return base
+}
+
+// claimRun takes the first free directory of this minute. The script removes what it finds there.
+func claimRun(base, tag string) (record.Dir, error) {
+	for n := 1; ; n++ {
+		name := tag
+		if n > 1 {
+			name = fmt.Sprintf("%s_%d", tag, n)
+		}
+		err := fsx.Claim(filepath.Join(base, name))
+		if err == nil {
+			return record.Dir(filepath.Join(base, name)), nil
+		}
+		if !errors.Is(err, fsx.ErrTaken) {
+			return "", err
+		}
+	}
+}
+
+func (a *app) fillRun(dir record.Dir, r request, s *spec.Spec, source []byte, plan record.Plan) (*tuning, error) {
+	t := &tuning{app: a, dir: dir, plan: plan, spec: s}
+	for _, d := range []string{dir.Jobs(), dir.Events(), dir.Cells(), dir.Profile(), filepath.Dir(dir.Agent())} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	sum, err := copyAgent(dir.Agent())
+	if err != nil {
+		return nil, err
+	}
+	id, err := runID(dir)
+	if err != nil {
+		return nil, err
+	}
+	host, _ := os.Hostname()
+	specSum := sha256.Sum256(source)
+	t.run = record.Run{
+		Schema: record.Schema, ID: id, Created: a.now().UTC(), Program: a.program, Version: version,
+		AgentSHA256: sum, SpecSHA256: hex.EncodeToString(specSum[:]), User: userName(), Host: host,
+		Scheduler: s.Scheduler, Slots: r.slots,
+	}
+	if err := a.secrets(dir, s); err != nil {
+		return nil, err
+	}
+	if err := copyTemplates(r.templateDir, dir.Templates()); err != nil {
+		return nil, err
+	}
+	if err := fsx.Publish(dir.Spec(), source, 0o644); err != nil {
+		return nil, err
+	}
+	if err := fsx.Publish(dir.Effective(), s.Effective(), 0o644); err != nil {
+		return nil, err
+	}
+	if err := fsx.PublishJSON(dir.Plan(), plan); err != nil {
+		return nil, err
+	}
+	if err := t.equip(); err != nil {
+		return nil, err
+	}
+	for _, u := range plan.Units {
+		if err := t.writeUnit(u, nil); err != nil {
+			return nil, err
+		}
+	}
+	return t, fsx.PublishJSON(dir.Run(), t.run)
+}
+
+// runID tells runs apart that were made in the same minute under different bases: job names carry it, and a scheduler knows
+// nothing of directories.
+func runID(dir record.Dir) (string, error) {
+	salt := make([]byte, 2)
+	if _, err := rand.Read(salt); err != nil {
+		return "", err
+	}
+	return filepath.Base(string(dir)) + "-" + hex.EncodeToString(salt), nil
+}
+
+// copyAgent puts this very program into the run: what runs on a node is what was submitted, whatever is installed by then.
+func copyAgent(to string) (sum string, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	in, err := os.Open(self)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	_, err = io.Copy(io.MultiWriter(out, h), in)
+	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
+		return "", fmt.Errorf("copy the agent: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// secrets copies the named variables into a 0600 file that the scripts source. They stand nowhere else.
+func (a *app) secrets(dir record.Dir, s *spec.Spec) error {
+	if len(s.Server.Secrets) == 0 {
+		return nil
+	}
+	var text []byte
+	for _, name := range s.Server.Secrets {
+		value, ok := a.getenv(name)
+		if !ok {
+			return diag.Wrap(fmt.Errorf("server.secrets names %s, which is not set", name), diag.Usage, "export "+name+" and submit again")
+		}
+		word, err := shell.Word(value)
+		if err != nil {
+			return fmt.Errorf("secret %s: %w", name, err)
+		}
+		text = fmt.Appendf(text, "export %s=%s\n", name, word)
+	}
+	return fsx.Publish(dir.Secrets(), text, 0o600)
+}
+
+func copyTemplates(from, to string) error {
+	if from == "" {
+		return nil
+	}
+	if _, err := templates.Load(from); err != nil {
+		return err
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("copy the templates: %w", err)
+	}
+	return nil
+}
+
+// planOf is the plan of s for what its scheduler can take.
+func planOf(s *spec.Spec, caps jobs.Capabilities, assumed float64) record.Plan {
+	return jobs.Plan(s, jobs.Options{MaxArray: caps.MaxArray, AssumedThroughput: assumed})
+}

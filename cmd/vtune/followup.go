@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"vtune/collect"
+	"vtune/internal/record"
+	"vtune/jobs"
+)
+
+// This file closes the loop: the collector decides, and what it decided becomes jobs here.
+
+// submitAll puts recorded units out again and new follow-ups in. It is what collect is handed as Submit.
+func (t *tuning) submitAll(ctx context.Context, units []record.Unit, follow []collect.FollowUp) error {
+	s, err := t.submitter(ctx)
+	if err != nil {
+		return t.schedulerError(err)
+	}
+	for _, f := range follow {
+		j := jobs.Job(t.spec, f.Kind, f.Cell, f.Attempt)
+		u := record.Unit{ID: j.ID, Jobs: []record.Job{j}}
+		if err := t.writeUnit(u, &f); err != nil {
+			return fmt.Errorf("follow-up %s: %w", j.ID, err)
+		}
+		units = append(units, u)
+	}
+	_, err = s.Units(ctx, units)
+	return t.schedulerError(err)
+}
+
+// assignment is what job j's agent is told, with what a follow-up knows on top.
+func (t *tuning) assignment(j record.Job, f *collect.FollowUp) record.Assignment {
+	a := jobs.Assignment(t.spec, t.plan, t.run.ID, j)
+	if f == nil {
+		return a
+	}
+	a.Known, a.Utilization = f.Known, f.Utilization
+	a.StopAfterInf = a.StopAfterInf && len(f.Known) == 0 // a cell that has its inf run gets a job for the walk
+	if f.Profile != nil {
+		a.Cell, a.Profile = f.Profile.Cell, &f.Profile.Load
+	}
+	return a
+}
+
+// seen maps the scheduler's answer to the run's jobs. It is what collect is handed as Look. A status counts only with the id
+// that was recorded for its unit: a duplicate under the same name, left by an answer that was lost, is not the job.
+func (t *tuning) seen(ctx context.Context) ([]collect.Seen, error) {
+	list, err := t.scheduler.List(ctx, t.run.ID)
+	if err != nil {
+		return nil, t.schedulerError(err)
+	}
+	units, err := t.recorded()
+	if err != nil {
+		return nil, err
+	}
+	var seen []collect.Seen
+	for _, s := range list {
+		u, ok := units[s.ID]
+		task := max(s.Task, 0)
+		if !ok || task >= len(u.Jobs) {
+			continue
+		}
+		seen = append(seen, collect.Seen{
+			Job: u.Jobs[task].ID, Over: s.State.Ended(), Stuck: s.State == jobs.Stuck, Cause: s.State.Cause(),
+			Word: s.Word, Reason: s.Reason, Exit: s.ExitCode, Node: s.Node,
+		})
+	}
+	return seen, nil
+}
+
+// cancelJobs ends jobs at the scheduler by their recorded ids. It is what collect is handed as Cancel.
+func (t *tuning) cancelJobs(ctx context.Context, ids []string) error {
+	wanted := map[string]bool{}
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	units, err := t.recorded()
+	if err != nil {
+		return err
+	}
+	var handles []jobs.Handle
+	for id, u := range units {
+		for i, j := range u.Jobs {
+			if !wanted[j.ID] {
+				continue
+			}
+			h := jobs.Handle{ID: id, Cluster: u.cluster}
+			if u.Array() {
+				h.ID = fmt.Sprintf("%s_%d", id, i)
+			}
+			handles = append(handles, h)
+		}
+	}
+	if len(handles) == 0 {
+		return nil
+	}
+	return t.schedulerError(t.scheduler.Cancel(ctx, handles))
+}

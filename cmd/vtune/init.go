@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"vtune/internal/diag"
+	"vtune/internal/spec"
+)
+
+func newInit(a *app) *cobra.Command {
+	var out, from string
+	var fromEnv, force bool
+	c := &cobra.Command{
+		Use:   "init",
+		Short: "Write a commented spec.yaml, or take one over from auto_tune.sh",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			data, notes, err := a.newSpec(from, fromEnv)
+			if err != nil {
+				return err
+			}
+			for _, n := range notes {
+				fmt.Fprintln(a.err, "note:", n)
+			}
+			if out == "-" {
+				_, err := a.out.Write(data)
+				return err
+			}
+			if err := create(out, data, force); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.err, "wrote %s\nnext: %s plan %s\n", out, a.program, out)
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&out, "output", "o", "spec.yaml", "file to write; - is stdout")
+	c.Flags().StringVar(&from, "from", "", "take the variables over from this auto_tune.sh (the environment goes before its defaults)")
+	c.Flags().BoolVar(&fromEnv, "from-env", false, "take auto_tune.sh's variables over from the environment")
+	c.Flags().BoolVar(&force, "force", false, "replace an existing file")
+	c.MarkFlagsMutuallyExclusive("from", "from-env")
+	return c
+}
+
+func (a *app) newSpec(from string, fromEnv bool) (data []byte, notes []string, err error) {
+	var imp *spec.Import
+	switch {
+	case fromEnv:
+		imp, err = spec.FromEnviron(a.env)
+	case from != "":
+		src, rerr := os.ReadFile(from)
+		if rerr != nil {
+			return nil, nil, diag.Wrap(rerr, diag.Usage)
+		}
+		imp, err = spec.FromScript(from, src, a.env)
+	default:
+		return spec.Template(), nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return imp.YAML, imp.Notes, nil
+}
+
+func create(path string, data []byte, force bool) error {
+	mode := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if force {
+		mode = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	f, err := os.OpenFile(path, mode, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return diag.Wrap(fmt.Errorf("%s exists", path), diag.Usage, "name another file with -o, or replace it with --force")
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vtune/internal/diag"
+)
+
+// version is set by the linker for releases.
+var version = "0.1.0-dev"
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   a.program,
+		Short: "Tune vLLM servers on a cluster",
+		Long: a.program + ` finds the max-num-seqs and max-num-batched-tokens with which a vLLM server has the highest throughput whose
+P99 latency meets your limit, as jobs on Slurm or on this machine.
+
+  ` + a.program + ` init -o spec.yaml     a commented spec to start from
+  ` + a.program + ` run spec.yaml         submit, watch and sum up, for people at a terminal
+
+stdout is the answer, stderr the conversation.
+
+Exit codes:
+` + exitTable(),
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return diag.Wrap(err, diag.Usage, "see: "+c.CommandPath()+" --help")
+	})
+	root.AddCommand(
+		newInit(a), newPlan(a), newRender(a), newSubmit(a), newCollect(a), newStatus(a), newCancel(a), newRun(a),
+		newSchema(a), newAgent(a), newLocalScheduler(a), newLocalJob(a),
+	)
+	for _, c := range root.Commands() {
+		c.Args = usageArgs(c.Args)
+	}
+	return root
+}
+
+// usageArgs gives cobra's complaints about arguments the exit code and the hint of a usage error.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if check == nil {
+			return nil
+		}
+		return diag.Wrap(check(c, args), diag.Usage, "see: "+c.CommandPath()+" --help")
+	}
+}
+
+func exitTable() string {
+	var b strings.Builder
+	for _, r := range diag.ExitCodes() {
+		fmt.Fprintf(&b, "  %3d  %s\n", r.Code, r.What)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// verdict is a command's outcome that is no failure of the command: it only sets the exit code.
+type verdict struct{ code diag.Code }
+
+func (v verdict) Error() string { return fmt.Sprintf("exit code %d", v.code) }
+
+func exitWith(code diag.Code) error {
+	if code == diag.OK {
+		return nil
+	}
+	return diag.Wrap(verdict{code}, code)
+}
+
+func quiet(err error) bool {
+	var v verdict
+	return errors.As(err, &v)
+}
+
+// lines is an error as the lines a person reads: each problem of a file is its own.
+func lines(err error) []string {
+	var ps diag.Problems
+	if errors.As(err, &ps) {
+		ps.Sort()
+		return strings.Split(ps.Error(), "\n")
+	}
+	return []string{strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")}
+}

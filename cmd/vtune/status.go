@@ -1,0 +1,117 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vtune/collect"
+	"vtune/internal/record"
+	"vtune/internal/report"
+)
+
+func newStatus(a *app) *cobra.Command {
+	var watch, asJSON bool
+	var every time.Duration
+	c := &cobra.Command{
+		Use:   "status RUN",
+		Short: "Show where a run stands: a row a cell, and when it may be over",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			t, err := a.open(args[0])
+			if err != nil {
+				return err
+			}
+			for {
+				st, out, err := t.status(c.Context())
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					err = printJSON(a.out, st)
+				} else {
+					err = t.printStatus(st, out, watch && isTerminal(a.out))
+				}
+				if err != nil || !watch || st.Phase.Over() {
+					return err
+				}
+				select {
+				case <-c.Context().Done():
+					return c.Context().Err()
+				case <-time.After(every): // the pace of a display, not a wait for a condition
+				}
+			}
+		},
+	}
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "redraw until the run is over")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the state as JSON")
+	c.Flags().DurationVar(&every, "interval", 5*time.Second, "pause between two looks with --watch")
+	return c
+}
+
+// status reads the directory afresh and asks the scheduler once; it writes nothing and needs no lease. A scheduler that does
+// not answer costs its columns only.
+func (t *tuning) status(ctx context.Context) (record.State, map[string]collect.Seen, error) {
+	scan := collect.Scanner{Dir: t.dir}
+	snap, err := scan.Scan()
+	if err != nil {
+		return record.State{}, nil, err
+	}
+	byJob := map[string]collect.Seen{}
+	seen, err := t.seen(ctx)
+	if err != nil {
+		fmt.Fprintln(t.app.err, "warning: the scheduler does not answer:", err)
+	}
+	for _, s := range seen {
+		byJob[s.Job] = s
+	}
+	return collect.Derive(snap), byJob, nil
+}
+
+const clearScreen = "\x1b[H\x1b[2J"
+
+func (t *tuning) printStatus(st record.State, seen map[string]collect.Seen, redraw bool) error {
+	w := t.app.out
+	if redraw {
+		io.WriteString(w, clearScreen)
+	}
+	fmt.Fprintf(w, "%s  %s", t.dir, st.Phase)
+	if st.ServerVersion != "" {
+		fmt.Fprintf(w, "  vLLM %s", st.ServerVersion)
+	}
+	if st.Utilization > 0 {
+		fmt.Fprintf(w, "  gpu-memory-utilization %.2f", st.Utilization)
+	}
+	fmt.Fprint(w, "\n\n")
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "CELL\tPHASE\tJOB\tSTATE\tNODE\tLOADS\tBEST FEASIBLE\tWHY NOT")
+	for _, r := range report.Rows(st) {
+		s := seen[r.Job]
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", r.Name, r.Phase, orDash(r.SchedulerID), orDash(s.Word), orDash(r.Node), r.Loads,
+			orDash(r.Best), orDash(cmp.Or(r.WhyNot, waitReason(s))))
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", report.Progress(st))
+	return err
+}
+
+// waitReason is the scheduler's reason where the job waits for something worth knowing.
+func waitReason(s collect.Seen) string {
+	switch s.Reason {
+	case "", "None", "Dependency", "Resources", "Priority":
+		return ""
+	}
+	return s.Reason
+}
+
+func (t *tuning) printSummary(st record.State) error {
+	_, err := io.WriteString(t.app.out, report.Summary(t.run, st, string(t.dir), t.serveCommand(st)))
+	return err
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"vtune/internal/diag"
+	"vtune/internal/fsx"
+	"vtune/internal/proc"
+	"vtune/internal/record"
+	"vtune/internal/spec"
+	"vtune/jobs"
+	"vtune/jobs/local"
+	"vtune/jobs/slurm"
+	"vtune/templates"
+)
+
+// tuning is an open run: its records, and the parts that act on it.
+type tuning struct {
+	app       *app
+	dir       record.Dir
+	run       record.Run
+	plan      record.Plan
+	spec      *spec.Spec
+	scheduler jobs.Scheduler
+	templates *templates.Set
+}
+
+// open reads a run directory back. The effective spec is read, not the user's file: what a run means is fixed at submit.
+func (a *app) open(path string) (*tuning, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	t := &tuning{app: a, dir: record.Dir(abs)}
+	if err := fsx.ReadJSON(t.dir.Run(), &t.run); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%s is no run directory: it has no run.json", path)
+		}
+		return nil, diag.Wrap(err, diag.Usage, "a run directory is what `"+a.program+" submit` prints: <base>/auto-benchmark/<time>")
+	}
+	if err := fsx.ReadJSON(t.dir.Plan(), &t.plan); err != nil {
+		return nil, err
+	}
+	if t.spec, err = spec.Load(t.dir.Effective()); err != nil {
+		return nil, err
+	}
+	return t, t.equip()
+}
+
+// equip makes the parts that depend on the scheduler's kind.
+func (t *tuning) equip() (err error) {
+	if t.templates, err = templates.Load(existing(t.dir.Templates())); err != nil {
+		return err
+	}
+	t.scheduler, err = newScheduler(t.app, t.dir, t.run)
+	return err
+}
+
+func existing(dir string) string {
+	if _, err := os.Stat(dir); err != nil {
+		return ""
+	}
+	return dir
+}
+
+func newScheduler(a *app, dir record.Dir, run record.Run) (jobs.Scheduler, error) {
+	switch run.Scheduler {
+	case "slurm":
+		return slurm.New(slurm.Config{Env: a.env}), nil
+	case "local":
+		return local.New(local.Config{Dir: dir.Scheduler(), Program: []string{dir.Agent()}, Slots: run.Slots}), nil
+	}
+	return nil, fmt.Errorf("run %s: unknown scheduler %q", run.ID, run.Scheduler)
+}
+
+// submitter asks the scheduler what it can do and returns the protocol's executor for this run.
+func (t *tuning) submitter(ctx context.Context) (*jobs.Submitter, error) {
+	caps, err := t.scheduler.Capabilities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &jobs.Submitter{
+		Dir: t.dir, Run: t.run, Scheduler: t.scheduler, Caps: caps, Now: t.app.now, Settle: 2 * time.Minute,
+	}, nil
+}
+
+// lease makes this process the only one that submits and collects for the run.
+func (t *tuning) lease(ctx context.Context, doing string) (*fsx.Lease, error) {
+	me, err := proc.Self()
+	if err != nil {
+		return nil, err
+	}
+	host, _ := os.Hostname()
+	l, err := fsx.Acquire(ctx, t.dir.Collector(), fsx.LeaseConfig{
+		Me:   fsx.Owner{Host: host, User: userName(), PID: me.PID, Start: me.String(), Doing: doing},
+		Beat: 10 * time.Second, Stale: time.Minute,
+		Alive: func(o fsx.Owner) bool {
+			who, err := proc.Of(o.PID)
+			return err == nil && who.String() == o.Start
+		},
+	})
+	var held *fsx.HeldError
+	if errors.As(err, &held) {
+		return nil, diag.Wrap(fmt.Errorf("run %s is in other hands: %w", t.dir, err), diag.Busy,
+			fmt.Sprintf("%s status %s shows how it goes; one process at a time decides on a run", t.app.program, t.dir))
+	}
+	return l, err
+}
+
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprint(os.Getuid())
+}
+
+// schedulerError gives an adapter's error the exit code and the hint that its kind deserves.
+func (t *tuning) schedulerError(err error) error {
+	again := fmt.Sprintf("nothing is lost: %s submit %s goes on from here and submits nothing twice", t.app.program, t.dir)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jobs.ErrRefused):
+		return diag.Wrap(err, diag.Scheduler, refusalHint(err.Error(), string(t.dir)))
+	case errors.Is(err, jobs.ErrUnavailable), errors.Is(err, jobs.ErrAmbiguous), errors.Is(err, jobs.ErrBackpressure):
+		return diag.Wrap(err, diag.Scheduler, again)
+	}
+	return err
+}
+
+// refusalHint names the line of the spec that a scheduler's words most likely mean.
+func refusalHint(words, dir string) string {
+	for _, k := range []string{"partition", "account", "qos", "reservation", "constraint", "memory", "time", "feature", "node"} {
+		if strings.Contains(strings.ToLower(words), k) {
+			if k == "feature" {
+				k = "constraint"
+			}
+			return fmt.Sprintf("see site.%s in %s", k, filepath.Join(dir, "spec.yaml"))
+		}
+	}
+	return "the directives that were sent stand in " + filepath.Join(dir, "jobs")
+}

@@ -1,0 +1,152 @@
+package collect
+
+import (
+	"cmp"
+
+	"vtune/internal/record"
+	"vtune/internal/search"
+)
+
+// Derive is the state that a snapshot implies. Pure: the same records give the same bytes, whoever asks and whenever.
+func Derive(s Snapshot) record.State {
+	st := record.State{Schema: record.Schema, Run: s.Run.ID, Policy: s.Plan.Policy, Ledger: record.Ledger{}}
+	byWork := map[string][]JobRecord{}
+	for _, j := range s.Jobs {
+		key := string(j.Kind) + "/" + j.Cell
+		byWork[key] = append(byWork[key], j)
+		if j.Result == nil {
+			continue
+		}
+		for what, seconds := range j.Result.Ledger {
+			st.Ledger[what] += seconds
+		}
+		if v := j.Result.ServerVersion; v != "" {
+			st.ServerVersion = v
+		}
+		if j.Kind == record.KindProfile && j.Result.Outcome == record.OutcomeDone {
+			st.ProfileFiles = j.Result.Profile
+		}
+	}
+	st.Probe, st.Utilization = probe(byWork[string(record.KindProbe)+"/"])
+	for _, c := range s.Plan.Cells {
+		st.Cells = append(st.Cells, cell(s.Plan.Policy, c, byWork[string(record.KindCell)+"/"+c.ID], st.Probe))
+	}
+	st.Best = search.Best(st.Policy, st.Cells)
+	st.Profile = work(byWork[string(record.KindProfile)+"/"])
+	st.Phase = phase(&st, s.Cancelled)
+	return st
+}
+
+func phase(st *record.State, cancelled bool) record.Phase {
+	switch {
+	case !st.Probe.Phase.Final():
+		st.Phase = record.PhaseProbing
+	case !cellsFinal(st.Cells):
+		st.Phase = record.PhaseMeasuring
+	case st.Best != nil && !st.Profile.Phase.Final():
+		st.Phase = record.PhaseProfiling
+	default:
+		return record.PhaseOver
+	}
+	if cancelled {
+		return record.PhaseCancelled
+	}
+	return st.Phase
+}
+
+func cellsFinal(cs []record.CellState) bool {
+	for _, c := range cs {
+		if !c.Phase.Final() {
+			return false
+		}
+	}
+	return true
+}
+
+func probe(jobs []JobRecord) (record.WorkState, float64) {
+	w := work(jobs)
+	for _, j := range jobs {
+		if j.Result != nil && j.Result.Outcome == record.OutcomeDone {
+			w.Phase, w.Cause, w.Message = record.WorkDone, record.CauseNone, ""
+			return w, j.Result.Utilization
+		}
+	}
+	return w, 0
+}
+
+func cell(p record.Policy, c record.Cell, jobs []JobRecord, probe record.WorkState) record.CellState {
+	cs := record.CellState{Cell: c, WorkState: work(jobs)}
+	for _, j := range jobs {
+		cs.Observations = append(cs.Observations, j.Observations...)
+	}
+	if cs.Phase == record.WorkRunning {
+		return cs
+	}
+	if len(cs.Observations) > 0 {
+		switch d := search.Next(p, cs.Observations); d.Action {
+		case search.Accept:
+			cs.Phase, cs.Cause, cs.Message, cs.Accepted = record.WorkDone, record.CauseNone, "", d.Best
+			return cs
+		case search.GiveUp:
+			cs.Phase, cs.Cause, cs.Message = record.WorkDone, record.CauseNone, d.Reason
+			if onlyInvalid(cs.Observations) {
+				last := cs.Observations[len(cs.Observations)-1]
+				cs.Phase, cs.Cause, cs.Message = record.WorkFailed, last.Cause, last.Detail
+			}
+			return cs
+		}
+	}
+	if probe.Phase == record.WorkFailed && !cs.Phase.Final() {
+		cs.Phase, cs.Cause, cs.Message = record.WorkSkipped, record.CauseProbe, "the probe found no memory utilisation"
+	}
+	return cs
+}
+
+func onlyInvalid(obs []record.Observation) bool {
+	for _, o := range obs {
+		if o.Verdict != record.Invalid {
+			return false
+		}
+	}
+	return true
+}
+
+// work is the standing of one unit of work by its attempts alone, oldest first.
+func work(jobs []JobRecord) record.WorkState {
+	w := record.WorkState{Phase: record.WorkWaiting}
+	for _, j := range jobs {
+		w.Attempts = append(w.Attempts, attempt(j))
+	}
+	if len(jobs) == 0 {
+		return w
+	}
+	last := jobs[len(jobs)-1]
+	switch {
+	case last.Result != nil && last.Result.Cause == record.CauseStopped && last.Ended == nil:
+		// Told to stop, but by whom? Only the scheduler knows whether a person cancelled the job or it was preempted, so
+		// nothing is decided before the collector has noted the scheduler's word.
+		w.Phase = record.WorkRunning
+	case last.Over():
+		w.Phase, w.Cause, w.Message = after(jobs)
+	case last.Claim != nil:
+		w.Phase = record.WorkRunning
+	}
+	return w
+}
+
+func attempt(j JobRecord) record.AttemptState {
+	a := record.AttemptState{Job: j.ID, Attempt: j.Job.Attempt, Submitted: j.SchedulerID, Observed: len(j.Observations),
+		ServerLog: j.ServerLog, Ended: j.Over(),
+	}
+	if j.Claim != nil {
+		a.Started, a.Node = true, j.Claim.Node
+	}
+	if e := j.Ended; e != nil {
+		a.Cause, a.Message, a.Node = e.Cause, e.Reason, cmp.Or(a.Node, e.Node)
+	}
+	if r := j.Result; r != nil {
+		a.Outcome, a.Starts, a.Seconds = r.Outcome, len(r.Starts), r.Ended.Sub(r.Started).Seconds()
+		a.Cause, a.Message = r.Cause, r.Message
+	}
+	return a
+}

@@ -1,0 +1,175 @@
+// Package collect watches a run's directory: it scans the records, derives the state (pure), decides what follows (pure), and
+// has that done through the functions its caller hands it. It renders no script and talks to no scheduler by itself; what it
+// writes are the run's answers: state.json, result.txt, result.json, the script's log names.
+package collect
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"vtune/internal/fsx"
+	"vtune/internal/record"
+)
+
+// Snapshot is everything the records of a run say at one moment.
+type Snapshot struct {
+	Run       record.Run
+	Plan      record.Plan
+	Cancelled bool
+	Units     []UnitRecord // the plan's, in its order, then follow-ups by name
+	Jobs      []JobRecord  // of all units, in unit order
+}
+
+// UnitRecord is what is known of a unit's submission.
+type UnitRecord struct {
+	record.Unit
+	Planned   bool              // part of plan.json: submitted by the submitter, not decided by a collector
+	Submitted *record.Submitted // nil: not acknowledged
+}
+
+// JobRecord is what is known of one job.
+type JobRecord struct {
+	record.Job
+	Unit         string
+	Task         int             // index in the unit's array, -1 for a single job
+	SchedulerID  string          // empty: not submitted
+	Claim        *record.Attempt // the attempt's directory was claimed: it started
+	Observations []record.Observation
+	Result       *record.Result
+	Ended        *record.Ended
+	ServerLog    string // relative to the run; empty: no server was started
+}
+
+// Over reports whether the job can add nothing more.
+func (j JobRecord) Over() bool { return j.Result != nil || j.Ended != nil }
+
+// Scanner reads a run directory again and again. Records of attempts that are over cannot change, so they are read once.
+type Scanner struct {
+	Dir  record.Dir
+	over map[string]JobRecord
+}
+
+// Scan reads the directory. A record that does not parse is treated as not there yet: its writer publishes it whole, so the
+// reader is seeing a stale or torn view and will see better the next time.
+func (s *Scanner) Scan() (Snapshot, error) {
+	var snap Snapshot
+	if err := fsx.ReadJSON(s.Dir.Run(), &snap.Run); err != nil {
+		return snap, err
+	}
+	if err := fsx.ReadJSON(s.Dir.Plan(), &snap.Plan); err != nil {
+		return snap, err
+	}
+	_, err := os.Stat(s.Dir.Cancelled())
+	snap.Cancelled = err == nil
+	if snap.Units, err = s.units(snap.Plan); err != nil {
+		return snap, err
+	}
+	if s.over == nil {
+		s.over = map[string]JobRecord{}
+	}
+	for _, u := range snap.Units {
+		for i, j := range u.Jobs {
+			snap.Jobs = append(snap.Jobs, s.job(u, i, j))
+		}
+	}
+	return snap, nil
+}
+
+func (s *Scanner) units(p record.Plan) ([]UnitRecord, error) {
+	var units []UnitRecord
+	planned := map[string]bool{}
+	add := func(u record.Unit, isPlanned bool) {
+		r := UnitRecord{Unit: u, Planned: isPlanned}
+		var out record.Submitted
+		if fsx.ReadJSON(s.Dir.Submitted(u.ID), &out) == nil {
+			r.Submitted = &out
+		}
+		units = append(units, r)
+	}
+	for _, u := range p.Units {
+		planned[u.ID] = true
+		add(u, true)
+		for _, j := range u.Jobs {
+			planned[j.ID] = true
+		}
+	}
+	entries, err := os.ReadDir(s.Dir.Jobs())
+	if err != nil {
+		return nil, fmt.Errorf("scan the run: %w", err)
+	}
+	for _, e := range entries {
+		var in record.Intent
+		if planned[e.Name()] || fsx.ReadJSON(s.Dir.Intent(e.Name()), &in) != nil || len(in.Unit.Jobs) == 0 {
+			continue
+		}
+		add(in.Unit, false)
+	}
+	return units, nil
+}
+
+func (s *Scanner) job(u UnitRecord, task int, j record.Job) JobRecord {
+	if r, ok := s.over[j.ID]; ok {
+		return r
+	}
+	r := JobRecord{Job: j, Unit: u.ID, Task: -1}
+	if u.Submitted != nil {
+		r.SchedulerID = u.Submitted.ID
+	}
+	if u.Array() {
+		r.Task = task
+		if r.SchedulerID != "" {
+			r.SchedulerID += fmt.Sprintf("_%d", task)
+		}
+	}
+	return s.attempt(s.Dir.Attempt(j.Kind, j.Cell, j.Attempt), r)
+}
+
+func (s *Scanner) attempt(dir record.AttemptDir, r JobRecord) JobRecord {
+	var end record.Ended
+	if fsx.ReadJSON(s.Dir.Ended(r.ID), &end) == nil {
+		r.Ended = &end
+	}
+	// The result is read before the observations: it is published after the last of them, so a result that is there
+	// guarantees that all of its observations are.
+	var res record.Result
+	if fsx.ReadJSON(dir.Result(), &res) == nil && res.Complete {
+		r.Result = &res
+	}
+	var a record.Attempt
+	if fsx.ReadJSON(dir.Attempt(), &a) == nil {
+		r.Claim = &a
+	}
+	r.Observations = readObservations(dir)
+	if _, err := os.Stat(dir.ServerLog()); err == nil {
+		r.ServerLog = s.Dir.Rel(dir.ServerLog())
+	}
+	if settled(r) && (r.Result == nil || len(r.Observations) >= r.Result.Observations) {
+		s.over[r.ID] = r
+	}
+	return r
+}
+
+// settled reports whether nothing about the job can change any more. A job without a result is read again even after its end
+// was noted: on a shared file system its result may become visible late.
+func settled(j JobRecord) bool {
+	return j.Result != nil && (j.Ended != nil || j.Result.Cause != record.CauseStopped)
+}
+
+func readObservations(dir record.AttemptDir) []record.Observation {
+	entries, err := os.ReadDir(dir.Observations())
+	if err != nil {
+		return nil
+	}
+	var obs []record.Observation
+	for _, e := range entries {
+		var o record.Observation
+		if !fsx.Temporary(e.Name()) && fsx.ReadJSON(filepath.Join(dir.Observations(), e.Name()), &o) == nil && o.Complete {
+			obs = append(obs, o)
+		}
+	}
+	slices.SortFunc(obs, func(a, b record.Observation) int { return cmp.Compare(a.Seq, b.Seq) })
+	return obs
+}

@@ -1,0 +1,131 @@
+package collect
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"vtune/internal/fsx"
+	"vtune/internal/record"
+)
+
+// Pace of Watch. Rescan is how often events/ is listed whether or not the doorbell rang: on NFS and Lustre it never rings. Ask
+// bounds the interval between scheduler queries, which grows from Min to Max while nothing happens. Full is how often everything
+// is read although no event says so, for an event whose publication failed.
+type Pace struct {
+	Rescan, AskMin, AskMax, Full time.Duration
+}
+
+// Report is called by Watch for each new event and after each pass.
+type Report struct {
+	Event func(record.Event)
+	Pass  func(record.State, error)
+}
+
+// Watch makes passes until the run is over or ctx ends. Errors of a pass are reported and do not end it: the next one may go
+// better. The last state is returned with ctx's error, if that is what ended it.
+func (c *Collector) Watch(ctx context.Context, p Pace, r Report) (record.State, error) {
+	bell, stop := doorbell(c.cfg.Dir.Events())
+	defer stop()
+	events := eventReader{dir: c.cfg.Dir.Events(), seen: map[string]bool{}}
+	var asked, passed time.Time
+	interval := p.AskMin
+	for {
+		fresh := events.read()
+		for _, e := range fresh {
+			r.Event(e)
+		}
+		now := c.cfg.Now()
+		ask := now.Sub(asked) >= interval
+		if len(fresh) > 0 || ask || now.Sub(passed) >= p.Full {
+			if ask {
+				asked, interval = now, min(interval*3/2, p.AskMax)
+			}
+			if len(fresh) > 0 {
+				interval = p.AskMin
+			}
+			passed = now
+			st, err := c.Pass(ctx, ask)
+			r.Pass(st, err)
+			if err == nil && st.Phase.Over() {
+				return st, nil
+			}
+			if ctx.Err() != nil {
+				return st, ctx.Err()
+			}
+		}
+		select {
+		case <-ctx.Done():
+			st, _ := c.scan.Scan()
+			return Derive(st), ctx.Err()
+		case <-bell:
+		case <-time.After(p.Rescan):
+		}
+	}
+}
+
+// doorbell rings when something changes in dir, on file systems that say so. It carries no news; a missing or broken bell, or
+// one that overflowed, only means waiting for the next rescan.
+func doorbell(dir string) (<-chan struct{}, func()) {
+	ring := make(chan struct{}, 1)
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return ring, func() {}
+	}
+	if err := w.Add(dir); err != nil {
+		w.Close()
+		return ring, func() {}
+	}
+	go func() {
+		for {
+			select {
+			case e, ok := <-w.Events:
+				if !ok {
+					return
+				}
+				if fsx.Temporary(e.Name) {
+					continue
+				}
+			case _, ok := <-w.Errors:
+				if !ok {
+					return
+				}
+			}
+			select {
+			case ring <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return ring, func() { w.Close() }
+}
+
+// eventReader finds the events that are new since it last looked.
+type eventReader struct {
+	dir  string
+	seen map[string]bool
+}
+
+func (r *eventReader) read() []record.Event {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return nil
+	}
+	var fresh []record.Event
+	for _, e := range entries {
+		if r.seen[e.Name()] || fsx.Temporary(e.Name()) {
+			continue
+		}
+		var ev record.Event
+		if fsx.ReadJSON(filepath.Join(r.dir, e.Name()), &ev) == nil {
+			r.seen[e.Name()] = true
+			fresh = append(fresh, ev)
+		}
+	}
+	slices.SortStableFunc(fresh, func(a, b record.Event) int { return a.At.Compare(b.At) })
+	return fresh
+}

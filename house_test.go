@@ -1,0 +1,165 @@
+// Package vtune_test holds the house to its plan: which package may import which, and where each effect may be had.
+package vtune_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// edges are all imports there may be between packages of this module. A new edge is a decision, made here.
+var edges = map[string][]string{
+	"internal/diag":   {},
+	"internal/fsx":    {},
+	"internal/shell":  {},
+	"internal/proc":   {},
+	"internal/sim":    {},
+	"internal/load":   {},
+	"internal/record": {},
+	"internal/search": {"internal/record"},
+	"internal/report": {"internal/record"},
+	"internal/vllm":   {"internal/record"},
+	"internal/spec":   {"internal/diag"},
+	"internal/agent":  {"internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/search", "internal/vllm"},
+	"templates":       {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
+	"jobs":            {"internal/fsx", "internal/record", "internal/spec"},
+	"jobs/jobstest":   {"internal/record", "jobs"},
+	"jobs/local":      {"internal/fsx", "internal/proc", "internal/record", "jobs"},
+	"jobs/slurm":      {"internal/record", "jobs"},
+	"collect":         {"internal/fsx", "internal/record", "internal/report", "internal/search"},
+	"cmd/vllm-sim":    {"internal/load", "internal/proc", "internal/sim"},
+	"cmd/vtune":       nil, // the composition root: everything but the simulator
+}
+
+// effects are imports from outside that only some packages may have.
+var effects = map[string][]string{
+	"os/exec":                         {"internal/proc", "jobs/slurm", "cmd/vllm-sim"},
+	"net/http":                        {"internal/load", "internal/vllm", "cmd/vllm-sim"},
+	"text/template":                   {"templates"},
+	"github.com/Masterminds/sprig/v3": {"templates"},
+	"gopkg.in/yaml.v3":                {"internal/spec"},
+	"github.com/fsnotify/fsnotify":    {"collect"},
+	"github.com/spf13/cobra":          {"cmd/vtune"},
+	"github.com/spf13/pflag":          {"cmd/vtune", "cmd/vllm-sim"},
+	"golang.org/x/term":               {"cmd/vtune"},
+}
+
+// calls are functions that only some packages may call.
+var calls = map[string][]string{
+	`\btime\.Now\b`:                      {"cmd/vtune", "cmd/vllm-sim", "collect", "internal/agent", "internal/fsx", "internal/load", "internal/proc", "internal/vllm", "jobs/local"},
+	`\bos\.Exit\b`:                       {"cmd/vtune", "cmd/vllm-sim"},
+	`\blog\.Fatal`:                       {},
+	`\bpanic\(`:                          {},
+	`\bsyscall\.Flock\b|\bunix\.Flock\b`: {},
+}
+
+type pkg struct {
+	ImportPath, Dir string
+	GoFiles         []string
+	Imports         []string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ps []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return ps
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.GoFiles) > 0 {
+			ps = append(ps, p)
+		}
+	}
+}
+
+func (p pkg) name() string { return strings.TrimPrefix(p.ImportPath, "vtune/") }
+
+func TestImportsFollowThePlan(t *testing.T) {
+	for _, p := range packages(t) {
+		allowed, known := edges[p.name()]
+		if !known {
+			t.Errorf("%s stands in no plan: add it to edges", p.name())
+			continue
+		}
+		for _, imp := range p.Imports {
+			if own := strings.TrimPrefix(imp, "vtune/"); own != imp && allowed != nil && !slices.Contains(allowed, own) {
+				t.Errorf("%s must not import %s", p.name(), own)
+			}
+			if p.name() == "cmd/vtune" && imp == "vtune/internal/sim" {
+				t.Errorf("the simulator is no part of vtune")
+			}
+			if who, confined := effects[imp]; confined && !slices.Contains(who, p.name()) {
+				t.Errorf("%s must not import %s", p.name(), imp)
+			}
+		}
+	}
+}
+
+func TestEffectsStayAtTheEdge(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, name := range p.GoFiles {
+			src, err := os.ReadFile(filepath.Join(p.Dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			code := regexp.MustCompile(`(?m)//.*$`).ReplaceAll(src, nil)
+			for call, who := range calls {
+				if regexp.MustCompile(call).Match(code) && !slices.Contains(who, p.name()) {
+					t.Errorf("%s/%s calls %s", p.name(), name, call)
+				}
+			}
+		}
+	}
+}
+
+func TestRoomsStaySmall(t *testing.T) {
+	for _, p := range packages(t) {
+		total := 0
+		for _, name := range p.GoFiles {
+			src, err := os.ReadFile(filepath.Join(p.Dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := bytes.Count(src, []byte("\n"))
+			if total += lines; lines > 500 {
+				t.Errorf("%s/%s has %d lines; 500 is the most", p.name(), name, lines)
+			}
+		}
+		if total > 1500 {
+			t.Errorf("%s has %d lines; 1,500 is the most", p.name(), total)
+		}
+	}
+}
+
+// Architecture documents rot by naming what is gone.
+func TestArchitectureNamesWhatExists(t *testing.T) {
+	doc, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("`((?:cmd|internal|jobs|templates|collect|examples|lab|e2e)/[\\w./-]*)`").FindAllStringSubmatch(string(doc), -1) {
+		if _, err := os.Stat(m[1]); err != nil {
+			t.Errorf("ARCHITECTURE.md names %s: %v", m[1], err)
+		}
+	}
+	for _, p := range packages(t) {
+		if !strings.Contains(string(doc), "`"+p.name()+"/`") {
+			t.Errorf("ARCHITECTURE.md does not name `%s/`", p.name())
+		}
+	}
+}
