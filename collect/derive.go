@@ -88,10 +88,10 @@ func cell(p record.Policy, c record.Cell, jobs []JobRecord, probe record.WorkSta
 			cs.Phase, cs.Cause, cs.Message, cs.Accepted = record.WorkDone, record.CauseNone, "", d.Best
 			return cs
 		case search.GiveUp:
-			cs.Phase, cs.Cause, cs.Message = record.WorkDone, record.CauseNone, d.Reason
-			if onlyInvalid(cs.Observations) {
-				last := cs.Observations[len(cs.Observations)-1]
-				cs.Phase, cs.Cause, cs.Message = record.WorkFailed, last.Cause, last.Detail
+			// A walk to the end of the rates is an answer; one that invalid observations ended is a failure.
+			cs.Phase, cs.Cause, cs.Message = record.WorkDone, d.Cause, d.Reason
+			if d.Cause != record.CauseNone {
+				cs.Phase = record.WorkFailed
 			}
 			return cs
 		}
@@ -100,15 +100,6 @@ func cell(p record.Policy, c record.Cell, jobs []JobRecord, probe record.WorkSta
 		cs.Phase, cs.Cause, cs.Message = record.WorkSkipped, record.CauseProbe, "the probe found no memory utilisation"
 	}
 	return cs
-}
-
-func onlyInvalid(obs []record.Observation) bool {
-	for _, o := range obs {
-		if o.Verdict != record.Invalid {
-			return false
-		}
-	}
-	return true
 }
 
 // work is the standing of one unit of work by its attempts alone, oldest first.

@@ -59,7 +59,7 @@ func parseFlags(prog string, flags []flag, maxPositional int, args []string) ([]
 			value, args = args[0], args[1:]
 		}
 		if err := flags[i].set(value); err != nil {
-			return nil, fail("%w", err)
+			return nil, fail("%v", err)
 		}
 	}
 	if len(unknown) > 0 {

@@ -151,19 +151,22 @@ func processStart(pid int) (ticks uint64, alive bool) {
 	return ticks, err == nil
 }
 
-// compiled reports whether a compile key was seen before on this machine, and
-// remembers it: the stand-in for vLLM's torch_compile_cache.
+// compiled reports whether compile has been called for this key on this
+// machine: the stand-in for vLLM's torch_compile_cache.
 func (l ledger) compiled(key string) bool {
-	if key == "" {
-		return true
+	_, err := os.Stat(l.compiledPath(key))
+	return key == "" || err == nil
+}
+
+// compile remembers a key. A cache that cannot be written stays cold.
+func (l ledger) compile(key string) {
+	path := l.compiledPath(key)
+	if key == "" || os.MkdirAll(filepath.Dir(path), 0o700) != nil {
+		return
 	}
-	dir := filepath.Join(l.dir, "compiled")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return false // a cache that cannot be written is a cold one
-	}
-	f, err := os.OpenFile(filepath.Join(dir, fileName(key)), os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		_ = f.Close()
-	}
-	return errors.Is(err, fs.ErrExist)
+	_ = os.WriteFile(path, nil, 0o600)
+}
+
+func (l ledger) compiledPath(key string) string {
+	return filepath.Join(l.dir, "compiled", fileName(key))
 }

@@ -90,16 +90,35 @@ func (t *tuning) printStatus(st record.State, seen map[string]collect.Seen, redr
 	fmt.Fprint(w, "\n\n")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "CELL\tPHASE\tJOB\tSTATE\tNODE\tLOADS\tBEST FEASIBLE\tWHY NOT")
-	for _, r := range report.Rows(st) {
-		s := seen[r.Job]
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", r.Name, r.Phase, orDash(r.SchedulerID), orDash(s.Word), orDash(r.Node), r.Loads,
-			orDash(r.Best), orDash(cmp.Or(r.WhyNot, waitReason(s))))
+	row := func(name string, phase record.WorkPhase, job, id, node string, loads int, best, why string) {
+		s := seen[job]
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", name, phase, orDash(id), orDash(s.Word), orDash(cmp.Or(node, s.Node)), loads,
+			orDash(best), orDash(cmp.Or(why, waitReason(s))))
 	}
+	other := func(name string, w record.WorkState) {
+		if a := w.Attempts; len(a) > 0 {
+			last := a[len(a)-1]
+			row(name, w.Phase, last.Job, last.Submitted, last.Node, last.Starts, "", w.Message)
+		}
+	}
+	other("probe", st.Probe)
+	for _, r := range report.Rows(st) {
+		row(r.Cell.ID, r.Phase, r.Job, r.Scheduler, r.Node, r.Loads, feasible(r.Best), r.Why)
+	}
+	other("profile", st.Profile)
 	if err := tw.Flush(); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", report.Progress(st))
 	return err
+}
+
+// feasible is an observation as one cell of a table: what was reached at which rate, and the latency it cost.
+func feasible(o *record.Observation) string {
+	if o == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.2f req/s at %s (P99 %.0f ms)", o.Metrics.RequestThroughput, o.Load.Rate, o.Metrics.E2EL.P99)
 }
 
 // waitReason is the scheduler's reason where the job waits for something worth knowing.

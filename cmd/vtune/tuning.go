@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -94,17 +95,20 @@ func (t *tuning) submitter(ctx context.Context) (*jobs.Submitter, error) {
 
 // lease makes this process the only one that submits and collects for the run.
 func (t *tuning) lease(ctx context.Context, doing string) (*fsx.Lease, error) {
-	me, err := proc.Self()
+	self, err := proc.Self()
 	if err != nil {
 		return nil, err
 	}
-	host, _ := os.Hostname()
+	start, err := json.Marshal(self)
+	if err != nil {
+		return nil, err
+	}
 	l, err := fsx.Acquire(ctx, t.dir.Collector(), fsx.LeaseConfig{
-		Me:   fsx.Owner{Host: host, User: userName(), PID: me.PID, Start: me.String(), Doing: doing},
+		Me:   fsx.Owner{Host: self.Host, User: userName(), PID: self.PID, Start: string(start), Doing: doing},
 		Beat: 10 * time.Second, Stale: time.Minute,
 		Alive: func(o fsx.Owner) bool {
-			who, err := proc.Of(o.PID)
-			return err == nil && who.String() == o.Start
+			var who proc.Identity
+			return json.Unmarshal([]byte(o.Start), &who) == nil && who.Alive()
 		},
 	})
 	var held *fsx.HeldError

@@ -68,6 +68,7 @@ type AttemptState struct {
 	ServerLog string  `json:"server_log,omitempty"`
 	Starts    int     `json:"starts"`
 	Observed  int     `json:"observed"`
+	Seconds   float64 `json:"seconds,omitempty"` // wall time, once there is a result
 }
 
 // CellState is a cell's standing.

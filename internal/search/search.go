@@ -28,7 +28,7 @@ type Decision struct {
 	Action Action
 	Load   record.Load         // Try
 	Best   *record.Observation // Accept
-	Cause  record.Cause        // GiveUp: why nothing valid says so; none when the SLO is missed, which is an answer too
+	Cause  record.Cause        // GiveUp: why nothing valid came of it. None when the SLO is missed, for that is an answer
 	Reason string              // GiveUp
 }
 
@@ -40,29 +40,29 @@ type ProbeDecision struct {
 	Reason      string       // GiveUp, in the server's words where it has any
 }
 
-// Next is the next step of a cell's rate search by the policy's method. Observations of other loads than the method asks for
-// are passed over; two records with the same attempt and number are the same observation.
+// Next is the next step of a cell's rate search by the policy's method. Observations at other loads than the method asks for
+// are passed over; records of one load with the same attempt and number are one observation.
 func Next(p record.Policy, observed []record.Observation) Decision {
 	switch p.Method {
 	case AutoTune:
-		return autoTune(p, observed)
+		return autoTune(p, byLoad(observed))
 	default:
 		return Decision{Action: GiveUp, Cause: record.CauseAgent, Reason: fmt.Sprintf("this build knows no method %q", p.Method)}
 	}
 }
 
-// Outstanding is at most how many observations a cell still needs, repeats of invalid ones aside. Before its inf run has told
-// the throughput, assumedInf (in requests per second) stands in for it.
+// Outstanding is at most how many observations a cell still needs, if all of them are valid. Before its inf run has told the
+// throughput, assumedInf (in requests per second) stands in for it.
 func Outstanding(p record.Policy, observed []record.Observation, assumedInf float64) int {
 	d := Next(p, observed)
 	switch {
 	case d.Action != Try:
 		return 0
 	case !d.Load.Rate.IsInf():
-		return unknownBelow(p, observed, int(d.Load.Rate))
+		return unseen(p, byLoad(observed), int(d.Load.Rate))
 	case p.LimitMS == 0:
 		return 1
 	default:
-		return 1 + unknownBelow(p, observed, firstRate(assumedInf))
+		return 1 + unseen(p, byLoad(observed), firstRate(assumedInf))
 	}
 }

@@ -57,7 +57,8 @@ func escapeBytes(s string) string {
 	return b.String()
 }
 
-// Command is argv as one line of bash. An empty argv is an error: it would be an empty line.
+// Command is argv as one line of bash, whose first word is a command whatever it looks like: assignments and keywords come
+// quoted from Word. An empty argv is an error: it would be an empty line.
 func Command(argv []string) (string, error) {
 	if len(argv) == 0 {
 		return "", errors.New("quote a command: no words")
@@ -70,7 +71,5 @@ func Command(argv []string) (string, error) {
 		}
 		words[i] = w
 	}
-	// Quote leaves = alone where it must, but a first word is only ever a command: FOO=bar would be an assignment, and a
-	// keyword a syntax error. Both come quoted from Word, so nothing is left to do here.
 	return strings.Join(words, " "), nil
 }

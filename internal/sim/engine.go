@@ -95,7 +95,7 @@ type work struct {
 // New starts an engine. The error is a *StartError if the configuration does
 // not fit the GPU, or if vLLM refuses the options themselves.
 func New(c Config) (*Engine, error) {
-	if err := check(c); err != nil {
+	if err := Check(c); err != nil {
 		return nil, err
 	}
 	mem, err := divide(c.Hardware, c.Model, c.Options, c.HeldGiB)
@@ -110,7 +110,8 @@ func New(c Config) (*Engine, error) {
 	return e, nil
 }
 
-func check(c Config) error {
+// Check refuses options that vLLM refuses before it looks at any GPU.
+func Check(c Config) error {
 	o := c.Options
 	refuse := func(format string, args ...any) error {
 		return &StartError{Type: "ValueError", Message: fmt.Sprintf(format, args...)}

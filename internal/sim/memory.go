@@ -33,11 +33,13 @@ const BlockSize = 16
 // StartError is a start that vLLM would not survive. Message is the
 // exception's text and Type its class, both as the real engine prints them.
 // Memory tells the failures that less utilisation or smaller limits can cure
-// from flags that are wrong whatever the GPU holds.
+// from flags that are wrong whatever the GPU holds; Late those that only
+// loading and profiling find from those of the first look.
 type StartError struct {
 	Type    string
 	Message string
 	Memory  bool
+	Late    bool
 }
 
 func (e *StartError) Error() string { return e.Type + ": " + e.Message }
@@ -76,8 +78,10 @@ func divide(h Hardware, m Model, o Options, heldGiB float64) (Memory, error) {
 		Graphs:     graphsGiB(m, o),
 	}
 	if mem.Free < mem.Budget {
-		return mem, memoryError("ValueError", "Free memory on device cuda:0 (%s/%s GiB) on startup is less than desired GPU memory utilization (%s, %s GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.",
+		err := memoryError("ValueError", "Free memory on device cuda:0 (%s/%s GiB) on startup is less than desired GPU memory utilization (%s, %s GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.",
 			pyGiB(mem.Free), pyGiB(mem.Total), pyFloat(o.Utilization), pyGiB(mem.Budget))
+		err.Late = false
+		return mem, err
 	}
 	for _, need := range []struct{ before, piece float64 }{
 		{otherGiB, mem.Weights},
@@ -155,7 +159,7 @@ func cudaError(mem Memory, need, free, reserved float64) *StartError {
 }
 
 func memoryError(class, format string, args ...any) *StartError {
-	return &StartError{Type: class, Message: fmt.Sprintf(format, args...), Memory: true}
+	return &StartError{Type: class, Message: fmt.Sprintf(format, args...), Memory: true, Late: true}
 }
 
 // pyGiB and pyFloat print numbers as the real messages do, whose f-strings

@@ -119,30 +119,41 @@ func foreignFlag(v string) *fault {
 	if !isFlag {
 		return nil
 	}
-	if end := strings.IndexAny(name, "=."); end >= 0 {
-		name = name[:end]
-	}
-	if strings.Contains(name, " ") {
-		return &fault{what: fmt.Sprintf("%q is two words", v), hint: "write the flag and its value as two items"}
+	var end byte
+	if i := strings.IndexAny(name, "=. "); i >= 0 {
+		name, end = name[:i], name[i]
 	}
 	name = strings.ReplaceAll(name, "_", "-")
-	for own, instead := range ownFlags() {
-		if name != "" && strings.HasPrefix(own, name) {
-			return &fault{what: "--" + own + " is set by vtune", hint: instead}
+	for _, f := range ownFlags() {
+		if name != "" && strings.HasPrefix(f.name, name) {
+			return &fault{what: "--" + f.name + " is set by vtune", hint: f.instead}
 		}
+	}
+	if end == ' ' {
+		return &fault{what: "--" + name + " and its value are one word", hint: "write them as two items"}
 	}
 	return nil
 }
 
 // ownFlags lists the flags of vllm serve that vtune sets, and the key that governs each. The load format is not among them:
 // dummy weights are a default, and a flag given here overrides it.
-func ownFlags() map[string]string {
-	return map[string]string{
-		"model": "use model", "served-model-name": "", "host": "", "port": "", "uds": "", "api-key": "",
-		"gpu-memory-utilization": "the probe finds it", "max-num-seqs": "use grid.max_num_seqs",
-		"max-num-batched-tokens": "use grid.max_num_batched_tokens", "tensor-parallel-size": "use tensor_parallel",
-		"max-model-len": "use max_model_len", "download-dir": "use download_dir",
-		"enable-prefix-caching": "", "no-enable-prefix-caching": "", "profiler-config": "use profile",
+func ownFlags() []struct{ name, instead string } {
+	return []struct{ name, instead string }{
+		{"model", "use model"},
+		{"served-model-name", ""},
+		{"host", ""},
+		{"port", ""},
+		{"uds", ""},
+		{"api-key", ""},
+		{"gpu-memory-utilization", "the probe finds it"},
+		{"max-num-seqs", "use grid.max_num_seqs"},
+		{"max-num-batched-tokens", "use grid.max_num_batched_tokens"},
+		{"tensor-parallel-size", "use tensor_parallel"},
+		{"max-model-len", "use max_model_len"},
+		{"download-dir", "use download_dir"},
+		{"enable-prefix-caching", "it is always on, and reset between loads"},
+		{"no-enable-prefix-caching", "for requests that share nothing, use workload.cache_hit_pct: 0"},
+		{"profiler-config", "use profile"},
 	}
 }
 
