@@ -136,7 +136,7 @@ func attempt(j JobRecord) record.AttemptState {
 		a.Cause, a.Message, a.Node = e.Cause, e.Reason, cmp.Or(a.Node, e.Node)
 	}
 	if r := j.Result; r != nil {
-		a.Outcome, a.Starts, a.Seconds = r.Outcome, len(r.Starts), r.Ended.Sub(r.Started).Seconds()
+		a.Outcome, a.Starts, a.Seconds = r.Outcome, r.Starts, r.Ended.Sub(r.Started).Seconds()
 		a.Cause, a.Message = r.Cause, r.Message
 	}
 	return a

@@ -15,76 +15,65 @@
 //	--sim-hardware H    VLLM_SIM_HARDWARE    h200-like, h100-like, a10-like (h200-like)
 //	--sim-model M       VLLM_SIM_MODEL       8b, 70b, tiny (config.json of the model, else its name)
 //	--sim-noise X       VLLM_SIM_NOISE       relative deviation of a step's time (0.02)
-//	                    VLLM_SIM_FAIL        faults to inject, see parseFaults
+//	                    VLLM_SIM_FAIL        faults to inject, see internal/engine/faults.go
 //	                    VLLM_SIM_GPU_DIR     where GPU memory is booked (vllm-sim-<uid> under the temporary directory)
 package main
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
-)
 
-// version follows the vLLM whose behaviour is imitated.
-const version = "0.32.0+sim"
+	"vtune/cmd/vllm-sim/internal/bench"
+	"vtune/cmd/vllm-sim/internal/cli"
+	"vtune/cmd/vllm-sim/internal/engine"
+	"vtune/cmd/vllm-sim/internal/server"
+)
 
 func main() {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	os.Exit(run(os.Args[1:], world{
-		env: os.Getenv, stdout: os.Stdout, stderr: os.Stderr, signals: signals,
+	os.Exit(run(os.Args[1:], cli.World{
+		Env: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals,
 	}))
 }
 
-// world is what a subcommand may touch beside files and the network.
-type world struct {
-	env            func(string) string
-	stdout, stderr io.Writer
-	signals        <-chan os.Signal
-}
-
 // run returns the exit code: 0, 1 for a failure, 2 for wrong arguments.
-func run(args []string, w world) int {
+func run(args []string, w cli.World) int {
 	err := dispatch(args, w)
-	var usage usageError
-	var exit exitError
+	var usage cli.UsageError
+	var exit cli.ExitError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage):
-		fmt.Fprintln(w.stderr, usage)
+		fmt.Fprintln(w.Stderr, usage)
 		return 2
 	case errors.As(err, &exit):
 		return int(exit)
 	}
-	fmt.Fprintln(w.stderr, err)
+	fmt.Fprintln(w.Stderr, err)
 	return 1
 }
 
-// exitError is an exit code whose reason has been logged.
-type exitError int
-
-func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
-func dispatch(args []string, w world) error {
+func dispatch(args []string, w cli.World) error {
 	const usage = "invalid choice (choose from serve, bench)"
 	switch {
 	case len(args) == 0:
-		return usageError{"vllm", "a subcommand is required (serve, bench serve)"}
+		return cli.UsageError{Prog: "vllm", Message: "a subcommand is required (serve, bench serve)"}
 	case args[0] == "--version" || args[0] == "-v":
-		fmt.Fprintln(w.stdout, version)
+		fmt.Fprintln(w.Stdout, cli.Version)
 		return nil
 	case args[0] == "serve":
-		return serve(args[1:], w)
-	case args[0] == engineCommand:
-		return runEngine(w)
+		return server.Serve(args[1:], w)
+	case args[0] == engine.Command:
+		return engine.Run(w)
 	case args[0] == "bench" && len(args) > 1 && args[1] == "serve":
-		return bench(args[2:], w)
-	case looksLikeFlag(args[0]):
-		return usageError{"vllm", "unrecognized arguments: " + args[0]}
+		return bench.Run(args[2:], w)
+	case cli.LooksLikeFlag(args[0]):
+		return cli.UsageError{Prog: "vllm", Message: "unrecognized arguments: " + args[0]}
 	}
-	return usageError{"vllm", "argument subparser: " + usage}
+	return cli.UsageError{Prog: "vllm", Message: "argument subparser: " + usage}
 }

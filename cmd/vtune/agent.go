@@ -5,11 +5,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"vtune/internal/agent"
+	"vtune/internal/diag"
 	"vtune/internal/record"
 	"vtune/jobs/local"
 )
@@ -31,9 +33,13 @@ func newAgent(a *app) *cobra.Command {
 			dir := record.Dir(filepath.Dir(filepath.Dir(filepath.Dir(path))))
 			stop, done := stopCauses()
 			defer done()
-			return agent.Run(context.WithoutCancel(c.Context()), agent.Config{
-				Dir: dir, Assignment: path, Stop: stop, Log: a.err, Env: a.env, SchedulerID: a.schedulerID(),
+			code, err := agent.Run(context.WithoutCancel(c.Context()), agent.Config{
+				Dir: dir, Assignment: path, Stop: stop, Log: a.err,
 			})
+			if err != nil {
+				return diag.Wrap(err, diag.Code(code))
+			}
+			return exitWith(diag.Code(code))
 		},
 	}
 }
@@ -65,20 +71,9 @@ func stopCauses() (<-chan record.Cause, func()) {
 	return causes, func() { signal.Stop(signals); close(quit) }
 }
 
-// schedulerID is the id of the submitted unit this job belongs to, as each scheduler tells its jobs.
-func (a *app) schedulerID() string {
-	for _, name := range []string{"SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID", "VTUNE_LOCAL_JOB"} {
-		if v, ok := a.getenv(name); ok && v != "" {
-			return v
-		}
-	}
-	return ""
-}
-
-func newLocalScheduler(a *app) *cobra.Command {
-	var slots int
-	c := &cobra.Command{
-		Use:    "local-scheduler DIR",
+func newLocalScheduler(*app) *cobra.Command {
+	return &cobra.Command{
+		Use:    local.DaemonCommand + " DIR",
 		Short:  "Run the jobs of one run on this machine (started by submit and collect)",
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
@@ -87,19 +82,23 @@ func newLocalScheduler(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return local.Daemon(c.Context(), local.Config{Dir: args[0], Program: []string{self}, Slots: slots})
+			return local.Daemon(c.Context(), args[0], []string{self})
 		},
 	}
-	c.Flags().IntVar(&slots, "slots", 1, "GPU slots")
-	return c
 }
 
 func newLocalJob(*app) *cobra.Command {
 	return &cobra.Command{
-		Use:    "local-job DIR",
-		Short:  "Run one job of the local scheduler (started by local-scheduler)",
+		Use:    local.RunnerCommand + " DIR ID",
+		Short:  "Run one job of the local scheduler (started by " + local.DaemonCommand + ")",
 		Hidden: true,
-		Args:   cobra.ExactArgs(1),
-		RunE:   func(c *cobra.Command, args []string) error { return local.RunJob(c.Context(), args[0]) },
+		Args:   cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := strconv.Atoi(args[1])
+			if err != nil {
+				return diag.Wrap(err, diag.Usage)
+			}
+			return local.RunJob(c.Context(), args[0], id)
+		},
 	}
 }

@@ -98,7 +98,7 @@ func (t *tuning) printStatus(st record.State, seen map[string]collect.Seen, redr
 	other := func(name string, w record.WorkState) {
 		if a := w.Attempts; len(a) > 0 {
 			last := a[len(a)-1]
-			row(name, w.Phase, last.Job, last.Submitted, last.Node, last.Starts, "", w.Message)
+			row(name, w.Phase, last.Job, last.Submitted, last.Node, len(last.Starts), "", w.Message)
 		}
 	}
 	other("probe", st.Probe)
@@ -128,9 +128,4 @@ func waitReason(s collect.Seen) string {
 		return ""
 	}
 	return s.Reason
-}
-
-func (t *tuning) printSummary(st record.State) error {
-	_, err := io.WriteString(t.app.out, report.Summary(t.run, st, string(t.dir), t.serveCommand(st)))
-	return err
 }

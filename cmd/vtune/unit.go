@@ -34,10 +34,9 @@ func (t *tuning) writeUnit(u record.Unit, f *collect.FollowUp) error {
 	if err := fsx.Publish(t.dir.Tasks(u.ID), []byte(tasks.String()), 0o644); err != nil {
 		return err
 	}
-	v := t.view(u.Jobs[0])
-	v.Name, v.Log = record.JobName(t.run.ID, u.ID), t.dir.JobLog(u.ID)+".%a"
-	v.Tasks, v.Throttle, v.TasksFile, v.JobsDir = len(u.Jobs), u.Throttle, t.dir.Tasks(u.ID), t.dir.Jobs()
-	return t.writeScript(u.ID, t.run.Scheduler+"-array", v)
+	v := t.view(u.ID, u.Jobs[0])
+	v.Jobs, v.Tasks, v.TaskCount, v.Throttle = t.dir.Jobs(), t.dir.Tasks(u.ID), len(u.Jobs), u.Throttle
+	return t.writeScript(u.ID, templates.SlurmArray, v)
 }
 
 func (t *tuning) writeJob(j record.Job, f *collect.FollowUp) error {
@@ -48,21 +47,53 @@ func (t *tuning) writeJob(j record.Job, f *collect.FollowUp) error {
 	if err := fsx.PublishJSON(t.dir.Assignment(j.ID), a); err != nil {
 		return err
 	}
-	v := t.view(j)
+	v := t.view(j.ID, j)
 	v.Assignment = t.dir.Assignment(j.ID)
-	v.ServerCommand, v.BenchCommand = vllm.Example(a)
-	return t.writeScript(j.ID, t.run.Scheduler, v)
+	v.Commands = byHand(a)
+	template := templates.Local
+	if t.run.Scheduler == "slurm" {
+		template = templates.Slurm
+	}
+	return t.writeScript(j.ID, template, v)
 }
 
-func (t *tuning) view(j record.Job) templates.View {
+func (t *tuning) view(id string, j record.Job) templates.View {
 	v := templates.View{
-		Run: t.run.ID, Name: record.JobName(t.run.ID, j.ID), RunDir: string(t.dir), Agent: t.dir.Agent(), Log: t.dir.JobLog(j.ID),
-		Site: t.spec.Site, Resources: j.Resources,
+		Run: t.run.ID, Job: id, Name: record.JobName(t.run.ID, id), RunDir: string(t.dir), Agent: t.dir.Agent(), Log: t.dir.JobLog(id),
+		Site: t.spec.Site, GPUs: j.Resources.GPUs, SignalLead: signalLead(j.Resources.Seconds),
 	}
 	if len(t.spec.Server.Secrets) > 0 {
 		v.Secrets = t.dir.Secrets()
 	}
 	return v
+}
+
+// signalLead is how long before its time limit a job is told: long enough to stop a server and publish, short enough to leave
+// a short job most of its time.
+func signalLead(limit int) int { return min(120, limit/4) }
+
+// examplePort stands in the commands that scripts show; the agent takes a free port.
+const examplePort = 8000
+
+// byHand are the commands with which a person repeats what a job does, as far as they are known before the job runs.
+func byHand(a record.Assignment) [][]string {
+	utilization := a.Utilization
+	if utilization == 0 {
+		utilization = 0.9
+	}
+	load := record.Load{Rate: record.Inf, Requests: a.Policy.InfRequests}
+	if a.Profile != nil {
+		load = *a.Profile
+	}
+	serve := vllm.Serve{Server: a.Server, Cell: a.Cell, Utilization: utilization, Port: examplePort}
+	bench := vllm.Bench{
+		Server: a.Server, Workload: a.Workload, Load: load, LimitMS: a.Policy.LimitMS, Seed: a.Seed, Port: examplePort,
+		ResultDir: ".", ResultFile: "bench.json",
+	}
+	if a.Kind == record.KindProbe {
+		return [][]string{serve.Argv()}
+	}
+	return [][]string{serve.Argv(), bench.Argv()}
 }
 
 func (t *tuning) writeScript(id, template string, v templates.View) error {

@@ -10,55 +10,51 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 
+	"vtune/internal/diag"
 	"vtune/internal/fsx"
 	"vtune/internal/proc"
 	"vtune/internal/record"
 	"vtune/internal/vllm"
 )
 
-// Config of Run. Zero values of the optional fields mean what stands beside them.
+// Config of Run. Optional fields have the value behind them when they are zero.
 type Config struct {
-	Dir        record.Dir
-	Assignment string              // path
-	Log        io.Writer           // lines of progress, for the job's log
-	Stop       <-chan record.Cause // time-limit or stopped: end soon, keep what there is; optional
+	Dir         record.Dir
+	Assignment  string              // path
+	SchedulerID string              // of the unit the job belongs to, as submit records it
+	Env         []string            // what server and load client inherit
+	Log         io.Writer           // lines of progress, for the job's log
+	Stop        <-chan record.Cause // optional: time-limit or stopped, end soon and keep what there is
 
-	Now    func() time.Time    // time.Now
-	Getenv func(string) string // os.Getenv: what the scheduler told the job
-	Port   func() (int, error) // a free loopback port
+	Now  func() time.Time    // time.Now
+	Port func() (int, error) // a free loopback port
 
 	Grace time.Duration // 30 s: for a server to end by itself
 	Drain time.Duration // 5 min: for a server to become idle between two loads
 	Load  time.Duration // 1 h: for a load to end, on top of the time its arrivals take
-	Trace time.Duration // 30 min: for a profiler's trace to be written
+	Trace time.Duration // 30 min: for a profiler's trace to be written, on top of its load
 }
 
-// Code is the agent's exit code. A dependency "after-ok" on the job fires on Done alone.
-type Code int
-
+// Exit codes of the agent; a dependency "after-ok" fires on diag.OK alone: done, continued by plan, or rightly skipped.
 const (
-	Done    Code = 0 // a result is published: done, continued by plan, or rightly skipped
-	Failed  Code = 1 // a result is published: failed
-	Stopped Code = 2 // a result is published: cut off by a time limit or a request to stop; a follow-up can go on
-	Refused Code = 3 // this attempt was run before (a restarted or duplicated job); nothing was touched
-	Broken  Code = 4 // the agent could not do its work (unreadable assignment, full disk); there may be no result
+	Failed  = diag.Internal   // the result says failed, or there is none because the agent itself could not work
+	Refused = diag.Busy       // a restarted or duplicated job: this attempt was begun before, nothing of it was touched
+	Stopped = diag.Unfinished // the result says continue: cut off by a time limit or a request to stop
 )
 
 func (c *Config) setDefaults() {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Getenv == nil {
-		c.Getenv = os.Getenv
-	}
 	if c.Port == nil {
 		c.Port = freePort
+	}
+	if c.Log == nil {
+		c.Log = io.Discard
 	}
 	for _, d := range []struct {
 		value *time.Duration
@@ -70,44 +66,42 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// Mark is the token that every process of a job's attempt bears; proc.SweepMarked finds them by it. It differs between run
-// directories, since two of them may well have the same run id.
+// Mark is the token that every process of a job's attempt bears; proc.SweepMarked finds them by it. The run directory is in it
+// because run ids are unique in one base directory only.
 func Mark(dir record.Dir, job string) string { return string(dir) + ":" + job }
 
 // Run does the work of one assignment. The calling process becomes the supervisor of all it starts, for the rest of its life.
-// The error is nil for every end that a result tells.
-func Run(ctx context.Context, c Config) (Code, error) {
+// An error carries an exit code (diag.CodeOf); after Failed and Stopped it repeats what the result says.
+func Run(ctx context.Context, c Config) error {
 	c.setDefaults()
 	var a record.Assignment
 	if err := fsx.ReadJSON(c.Assignment, &a); err != nil {
-		return Broken, fmt.Errorf("assignment: %w", err)
+		return diag.Wrap(fmt.Errorf("assignment: %w", err), Failed)
 	}
 	w := newWork(c, a)
 	if _, err := os.Stat(c.Dir.Cancelled()); err == nil {
+		w.say("skipped: the run was cancelled")
 		w.event("skipped", "the run was cancelled")
-		return Done, nil
+		return nil
 	}
 	if err := w.claim(); errors.Is(err, fsx.ErrTaken) {
-		// The first execution's numbering of events is not known here, so this one stands outside of it.
-		w.events = -1
-		w.event("restart", err.Error())
-		return Refused, fmt.Errorf("%s was started before and is left to its first execution: %w", a.Job, err)
+		w.restarted()
+		return diag.Wrap(fmt.Errorf("%s was begun before, and a job's work is done once: %w", a.Job, err), Refused)
 	} else if err != nil {
-		return Broken, err
+		return diag.Wrap(err, Failed)
 	}
-	supervisor, err := proc.Supervise(w.mark)
-	if err != nil {
-		return Broken, err
-	}
-	w.supervisor = supervisor
-
 	ctx, cancel := stoppable(ctx, c.Stop)
 	defer cancel()
-	return w.finish(ctx, w.do(ctx))
+	return w.finish(conclude(ctx, w.do(ctx)))
 }
 
 // do runs the assignment; its error says how the attempt ended (see conclude).
 func (w *work) do(ctx context.Context) error {
+	supervisor, err := proc.Supervise(w.mark)
+	if err != nil {
+		return err
+	}
+	w.supervisor = supervisor
 	switch w.a.Kind {
 	case record.KindProbe:
 		return w.probe(ctx)
@@ -116,10 +110,10 @@ func (w *work) do(ctx context.Context) error {
 	case record.KindProfile:
 		return w.profile(ctx)
 	}
-	return fmt.Errorf("assignment of an unknown kind %q", w.a.Kind)
+	return fmt.Errorf("an assignment of unknown kind %q", w.a.Kind)
 }
 
-// stopError is the reason of a context that ended because the job was told to.
+// stopError is the reason of a context that ended because the job was told to end.
 type stopError struct{ cause record.Cause }
 
 func (e *stopError) Error() string {
@@ -141,7 +135,7 @@ func stoppable(ctx context.Context, stop <-chan record.Cause) (context.Context, 
 	return ctx, func() { cancel(context.Canceled) }
 }
 
-// ending is how an attempt ended, where it is neither plainly done nor a server's failure.
+// ending is how an attempt ended. As an error it carries an ending that is neither plainly done nor a server's failure.
 type ending struct {
 	outcome record.Outcome
 	cause   record.Cause
@@ -150,7 +144,7 @@ type ending struct {
 
 func (e *ending) Error() string { return e.message }
 
-// conclude turns the error of an attempt into its outcome. A stop comes before everything else: once a job is being ended, its
+// conclude turns the error of an attempt into its ending. A stop comes before everything else: once a job is being ended, its
 // processes fail in ways that say nothing about the cell.
 func conclude(ctx context.Context, err error) ending {
 	var end *ending
@@ -172,28 +166,30 @@ func conclude(ctx context.Context, err error) ending {
 	return ending{record.OutcomeFailed, record.CauseAgent, err.Error()}
 }
 
-// finish publishes the result. An error of the agent itself is returned beside it, for the job's log.
-func (w *work) finish(ctx context.Context, err error) (Code, error) {
-	end := conclude(ctx, err)
+// finish publishes the result and turns it into the agent's exit code.
+func (w *work) finish(end ending) error {
+	message := w.redact(end.message)
 	r := &w.result
-	r.Outcome, r.Cause, r.Message = end.outcome, end.cause, w.redact(end.message)
-	r.Ended, r.Ledger, r.Complete = w.c.Now(), w.ledger.close(), true
-	if perr := fsx.PublishJSON(w.dir.Result(), r); perr != nil {
-		return Broken, errors.Join(err, perr)
+	r.Outcome, r.Cause, r.Message = end.outcome, end.cause, message
+	r.Ended = w.c.Now()
+	r.Ledger = w.ledger.close(r.Ended)
+	r.Complete = true
+	told := fmt.Errorf("%s: %s: %s", r.Outcome, r.Cause, message)
+	if err := w.publish(w.dir.Result(), r); err != nil {
+		return diag.Wrap(errors.Join(told, err), Failed)
 	}
-	w.event("result", fmt.Sprintf("%s %s", r.Outcome, r.Cause))
-	w.say("%s", line(string(r.Outcome), string(r.Cause), r.Message))
+	w.event("result", string(r.Outcome)+" "+string(r.Cause))
 	switch {
-	case r.Cause == record.CauseAgent:
-		return Broken, err
 	case r.Outcome == record.OutcomeFailed:
-		return Failed, nil
+		return diag.Wrap(told, Failed)
 	case r.Cause == record.CauseTimeLimit || r.Cause == record.CauseStopped:
-		return Stopped, nil
-	case r.Kind == record.KindProbe && r.Outcome != record.OutcomeDone:
-		return Stopped, nil
+		return diag.Wrap(told, Stopped)
+	case message != "":
+		w.say("%s: %s", r.Outcome, message)
+	default:
+		w.say("%s", r.Outcome)
 	}
-	return Done, nil
+	return nil
 }
 
 func freePort() (int, error) {
@@ -203,28 +199,4 @@ func freePort() (int, error) {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
-}
-
-// probed is the newest result of the probe: a done one, if there is any. found is false when no attempt left a result.
-func probed(dir record.Dir) (newest record.Result, found bool) {
-	paths, err := filepath.Glob(filepath.Join(dir.Work(record.KindProbe, ""), "*", "result.json"))
-	if err != nil { // only a malformed pattern: a run directory with brackets in its name
-		return newest, false
-	}
-	for _, path := range paths {
-		var r record.Result
-		if err := fsx.ReadJSON(path, &r); err != nil || !r.Complete {
-			continue
-		}
-		better := r.Outcome == record.OutcomeDone || newest.Outcome != record.OutcomeDone
-		if !found || better && (r.Attempt > newest.Attempt || newest.Outcome != record.OutcomeDone && r.Outcome == record.OutcomeDone) {
-			newest, found = r, true
-		}
-	}
-	return newest, found
 }

@@ -57,7 +57,11 @@ func Acquire(ctx context.Context, dir string, cfg LeaseConfig) (*Lease, error) {
 	for {
 		err := Claim(dir)
 		if err == nil {
-			return hold(dir, cfg)
+			l, err := hold(dir, cfg)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // displaced for an instant by a slower process, see displace
+			}
+			return l, err
 		}
 		if !errors.Is(err, ErrTaken) {
 			return nil, err
@@ -161,10 +165,10 @@ func displace(dir string, dead Owner) error {
 		}
 		return fmt.Errorf("take lease %s over: %w", dir, err)
 	}
-	if o, err := owner(grave); err == nil && !o.same(dead) {
-		if err := os.Rename(grave, dir); err == nil {
-			return nil
-		}
+	o, err := owner(grave)
+	theOne := err == nil && o.same(dead) || err != nil && dead == Owner{}
+	if !theOne && os.Rename(grave, dir) == nil {
+		return nil
 	}
 	return os.RemoveAll(grave)
 }

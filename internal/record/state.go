@@ -66,7 +66,7 @@ type AttemptState struct {
 	Message   string  `json:"message,omitempty"`
 	Ended     bool    `json:"ended"` // has a result, or the collector noted its end
 	ServerLog string  `json:"server_log,omitempty"`
-	Starts    int     `json:"starts"`
+	Starts    []Start `json:"starts,omitempty"` // of servers, in order
 	Observed  int     `json:"observed"`
 	Seconds   float64 `json:"seconds,omitempty"` // wall time, once there is a result
 }

@@ -1,39 +1,107 @@
 // Package report turns a run's state into what people and other programs read: result.txt, result.json, the script's log
-// names, a summary. Pure functions of records: it reads no file, asks no clock and decides nothing; what is the best cell, and
-// whether a run is over, stands in the state.
+// names, a row a cell, a line of progress, a summary. Pure functions of records: it reads no file, asks no clock and decides
+// nothing; which cell is best, and whether a run is over, stands in the state.
 package report
 
-import "vtune/internal/record"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
-// Link is a name that auto_tune.sh gave a log, and the file of the run that holds it. Both are relative to the run.
-type Link struct {
-	Name   string
-	Target string
+	"vtune/internal/record"
+)
+
+// because is a cause in words.
+func because(c record.Cause) string {
+	switch c {
+	case record.CauseOOM:
+		return "out of memory"
+	case record.CauseCrash:
+		return "server crashed"
+	case record.CauseTimeout:
+		return "timed out"
+	case record.CausePort:
+		return "port taken"
+	case record.CauseFlags:
+		return "server refused its arguments"
+	case record.CauseClient:
+		return "load client failed"
+	case record.CauseRequests:
+		return "requests failed"
+	case record.CauseTimeLimit:
+		return "time limit reached"
+	case record.CauseStopped:
+		return "stopped by the scheduler"
+	case record.CausePreempted:
+		return "preempted"
+	case record.CauseRestart:
+		return "restarted by the scheduler"
+	case record.CauseProbe:
+		return "no memory utilization found"
+	case record.CauseLost:
+		return "job lost"
+	case record.CauseNode:
+		return "node failed"
+	case record.CauseRateLater:
+		return "rate search follows"
+	case record.CauseAgent:
+		return "agent failed"
+	case record.CauseNone:
+		return "cause unknown"
+	}
+	return oneLine(string(c)) // of a newer build
 }
 
-// Row is one cell for `vtune status`.
-type Row struct {
-	Cell      record.Cell
-	Phase     record.WorkPhase
-	Job       string // the latest attempt's, with what the scheduler calls it and where it ran
-	Scheduler string
-	Node      string
-	Loads     int // observations made
-	Best      *record.Observation
-	Why       string // why there is no Best, once that is certain
+// why is a cause in words and the message of whoever knows more, on one line.
+func why(c record.Cause, message string) string {
+	if message = oneLine(message); message == "" {
+		return because(c)
+	}
+	if c == record.CauseNone {
+		return message
+	}
+	return because(c) + ": " + message
 }
 
-// ResultTxt is result.txt.
-func ResultTxt(run record.Run, st record.State, profileDir string) []byte { return nil }
+const longestMessage = 500
 
-// ResultJSON is result.json.
-func ResultJSON(run record.Run, st record.State) ([]byte, error) { return nil, nil }
+// unbroken has nothing in it that breaks a line or moves a cursor.
+func unbroken(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) { // false for every line break and control, bidirectional ones too
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(s, "?"))
+}
 
-// Logs are the script's names for the logs of the run.
-func Logs(st record.State) []Link { return nil }
+// oneLine keeps foreign words on their line, harmless to a terminal, and no longer than a person reads.
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(unbroken(s)), " ")
+	if len(s) <= longestMessage {
+		return s
+	}
+	cut := longestMessage
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
 
-// Summary is what a person sees at the end of a run.
-func Summary(run record.Run, st record.State, serveCommand string) string { return "" }
+// limit is a latency in ms as a person writes it in a spec.
+func limit(ms float64) string { return strconv.FormatFloat(ms, 'f', -1, 64) }
 
-// Rows is a row a cell in grid order.
-func Rows(st record.State) []Row { return nil }
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// simulated reports whether a server's version says that it is no real one: the local part of vllm-sim's is "sim".
+func simulated(version string) bool {
+	_, local, _ := strings.Cut(version, "+")
+	return local == "sim" || strings.HasPrefix(local, "sim.")
+}

@@ -75,16 +75,3 @@ func firstRate(throughput float64) int {
 	}
 	return int(min(printed(throughput), math.MaxInt32-1)) + 1
 }
-
-// unseen counts the rates of a walk from top that nothing is known about.
-func unseen(p record.Policy, known map[record.Load]knowledge, top int) int {
-	n := top
-	for load, at := range known {
-		rate := float64(load.Rate)
-		onWalk := load.Requests == p.RateRequests && rate == math.Trunc(rate) && rate >= 1 && rate <= float64(top)
-		if onWalk && !at.undecided() {
-			n--
-		}
-	}
-	return n
-}

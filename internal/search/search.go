@@ -59,10 +59,10 @@ func Outstanding(p record.Policy, observed []record.Observation, assumedInf floa
 	case d.Action != Try:
 		return 0
 	case !d.Load.Rate.IsInf():
-		return unseen(p, byLoad(observed), int(d.Load.Rate))
+		return int(d.Load.Rate)
 	case p.LimitMS == 0:
 		return 1
 	default:
-		return 1 + unseen(p, byLoad(observed), firstRate(assumedInf))
+		return 1 + firstRate(assumedInf)
 	}
 }

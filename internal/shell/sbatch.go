@@ -78,3 +78,13 @@ func Filename(path string) (string, error) {
 	}
 	return strings.ReplaceAll(path, "%", "%%"), nil
 }
+
+// TaskFilename is Filename for the tasks of an array: %a in the last element of path stays, and becomes the task's number.
+func TaskFilename(path string) (string, error) {
+	name, err := Filename(path)
+	if err != nil {
+		return "", err
+	}
+	last := strings.LastIndexByte(name, '/') + 1
+	return name[:last] + strings.ReplaceAll(name[last:], "%%a", "%a"), nil
+}

@@ -162,6 +162,9 @@ func TestAFilenameSurvivesSlurmsReplacements(t *testing.T) {
 	if got, err := shell.Filename("/a/100%/%j"); err != nil || got != "/a/100%%/%%j" {
 		t.Errorf("got %q, %v", got, err)
 	}
+	if got, err := shell.TaskFilename("/a/%a/%j/log.%a"); err != nil || got != "/a/%%a/%%j/log.%a" {
+		t.Errorf("got %q, %v", got, err)
+	}
 	if got, err := shell.Filename(`/a\b`); err == nil {
 		t.Errorf("got %q", got)
 	}

@@ -38,7 +38,7 @@ var hardware = [...]Hardware{
 		LinkGBPerSec: 450, StepMicros: 1400, SeqMicros: 10, BigServer: true,
 	},
 	{
-		Name: "a10-like", MemoryGiB: 22.06, ReservedGiB: 0.30,
+		Name: "a10-like", MemoryGiB: 22.06, ReservedGiB: 0.36,
 		TeraFLOPS: 125, ComputeShare: 0.60, GBPerSecond: 600, MemoryShare: 0.75,
 		LinkGBPerSec: 24, StepMicros: 1800, SeqMicros: 12,
 	},

@@ -7,6 +7,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"vtune/internal/diag"
+	"vtune/internal/spec/word"
 )
 
 // decoder walks the YAML tree along the table of fields. It decodes by hand, because yaml's own decoder stops being strict about
@@ -91,7 +92,7 @@ func (d *decoder) keys(n *yaml.Node, prefix string, fs []field) (given map[strin
 		case isKnown[key]:
 			given[key] = p.value
 		default:
-			near := nearest(key, known)
+			near := word.Nearest(key, known)
 			misspelled[near] = true
 			d.problem(p.key, join(prefix, key), "unknown key", unknownHint(key, near, known))
 		}
@@ -101,7 +102,7 @@ func (d *decoder) keys(n *yaml.Node, prefix string, fs []field) (given map[strin
 
 func unknownHint(key, near string, known []string) string {
 	if near != "" {
-		return didYouMean(key, []string{near})
+		return word.DidYouMean(key, []string{near})
 	}
 	return "the keys here are " + strings.Join(known, ", ")
 }

@@ -2,8 +2,9 @@ package spec
 
 import (
 	"math"
-	"regexp"
 	"strconv"
+
+	"vtune/internal/spec/word"
 )
 
 // field is one key of the file. Everything that is said about a key is said once, in the table of fields(): decoding, hints,
@@ -21,42 +22,14 @@ type field struct {
 	def      string             // YAML of the default; empty: the zero value of the type
 	derive   func(*Spec) string // instead of def, where the default rests on other keys; called when those are known
 
-	oneOf    []string // text: the words allowed
-	min, max int64    // numbers and items of number lists; max 0: the greatest int32
-	value    rule     // text, items of text lists, values of a mapping
-	name     rule     // keys of a mapping
-	orWord   bool     // text list: a single word stands for a list of one
+	oneOf    []string  // text: the words allowed
+	min, max int64     // numbers and items of number lists; max 0: the greatest int32
+	value    word.Rule // text, items of text lists, values of a mapping
+	name     word.Rule // keys of a mapping
+	orWord   bool      // text list: a single word stands for a list of one
 
 	show   string // what the template writes; without it the line is written commented out
 	sketch string // what the commented-out line shows instead of the default
-}
-
-// rule says what a text must look like.
-type rule struct {
-	pattern string // read alike by RE2 and by ECMAScript, because the schema carries it
-	says    string // the pattern in words: "the value %q is not" what?
-	check   func(string) *fault
-	secret  bool // the value may be a secret and is not repeated in messages
-}
-
-// fault is what is wrong with one text. Offset counts bytes from the text's start, for rules that can tell.
-type fault struct {
-	what, hint string
-	offset     int
-}
-
-func (r rule) test(v string) *fault {
-	if r.pattern != "" && !regexp.MustCompile(r.pattern).MatchString(v) {
-		shown := strconv.Quote(v)
-		if r.secret {
-			shown = "this"
-		}
-		return &fault{what: shown + " is not " + r.says}
-	}
-	if r.check != nil {
-		return r.check(v)
-	}
-	return nil
 }
 
 func (f field) greatest() int64 {
@@ -69,13 +42,13 @@ func (f field) greatest() int64 {
 // fields is the whole language, in the order in which a spec is written and read.
 func fields() []field {
 	return []field{
-		{key: "model", doc: "name on the Hugging Face hub, or an absolute path", required: true, value: modelName(),
+		{key: "model", doc: "name on the Hugging Face hub, or an absolute path", required: true, value: word.Model(),
 			at: func(s *Spec) any { return &s.Model }, show: "meta-llama/Llama-3.1-8B-Instruct"},
 		{key: "system", doc: "what the server runs on: GPU, TPU or CPU", def: "GPU", oneOf: []string{"GPU", "TPU", "CPU"},
 			at: func(s *Spec) any { return &s.System }, show: "GPU"},
 		{key: "tensor_parallel", doc: "accelerators a server takes", def: "1", min: 1,
 			at: func(s *Spec) any { return &s.TensorParallel }, show: "1"},
-		{key: "download_dir", doc: "absolute path for the model's files; empty: vLLM's own", value: absolutePath(),
+		{key: "download_dir", doc: "absolute path for the model's files; empty: vLLM's own", value: word.AbsolutePath(),
 			at: func(s *Spec) any { return &s.DownloadDir }, sketch: "/scratch/models"},
 		{key: "max_model_len", doc: "tokens; default: input + output, rounded up to 1024s", derive: roomyModelLen, min: 1,
 			at: func(s *Spec) any { return &s.MaxModelLen }, show: "2048"},
@@ -90,7 +63,7 @@ func fields() []field {
 			{key: "max_num_batched_tokens", doc: "tokens that a step may process", required: true, min: 1,
 				at: func(s *Spec) any { return &s.Grid.MaxNumBatchedTokens }, show: "[512, 1024, 2048, 4096]"},
 		}},
-		{key: "base", doc: "results go to <base>/auto-benchmark/<time>; relative to this file", def: ".", value: anyPath(),
+		{key: "base", doc: "results go to <base>/auto-benchmark/<time>; relative to this file", def: ".", value: word.Path(),
 			at: func(s *Spec) any { return &s.Base }},
 		{key: "scheduler", doc: "local or slurm", def: "local", oneOf: []string{"local", "slurm"},
 			at: func(s *Spec) any { return &s.Scheduler }, show: "local"},
@@ -124,28 +97,28 @@ func workloadFields() []field {
 
 func siteFields() []field {
 	return []field{
-		{key: "partition", doc: "one, or several with commas", value: siteName(),
+		{key: "partition", doc: "one, or several with commas", value: word.SiteName(),
 			at: func(s *Spec) any { return &s.Site.Partition }, sketch: "gpu"},
-		{key: "account", doc: "who pays", value: siteName(), at: func(s *Spec) any { return &s.Site.Account }, sketch: "proj-1"},
-		{key: "qos", doc: "quality of service", value: siteName(), at: func(s *Spec) any { return &s.Site.QOS }, sketch: "normal"},
-		{key: "reservation", doc: "name", value: siteName(), at: func(s *Spec) any { return &s.Site.Reservation }, sketch: "maint"},
-		{key: "constraint", doc: "node features", value: constraintWord(),
+		{key: "account", doc: "who pays", value: word.SiteName(), at: func(s *Spec) any { return &s.Site.Account }, sketch: "proj-1"},
+		{key: "qos", doc: "quality of service", value: word.SiteName(), at: func(s *Spec) any { return &s.Site.QOS }, sketch: "normal"},
+		{key: "reservation", doc: "name", value: word.SiteName(), at: func(s *Spec) any { return &s.Site.Reservation }, sketch: "maint"},
+		{key: "constraint", doc: "node features", value: word.Constraint(),
 			at: func(s *Spec) any { return &s.Site.Constraint }, sketch: "h100|h200"},
-		{key: "time", doc: "limit of one job: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS", value: timeLimit(),
+		{key: "time", doc: "limit of one job: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS", value: word.TimeLimit(),
 			at: func(s *Spec) any { return &s.Site.Time }, sketch: `"02:00:00"`},
-		{key: "memory", doc: "host memory of one job: 64G, 512000M; 0: the whole node's", value: memorySize(),
+		{key: "memory", doc: "host memory of one job: 64G, 512000M; 0: the whole node's", value: word.Memory(),
 			at: func(s *Spec) any { return &s.Site.Memory }, sketch: "64G"},
 		{key: "cpus", doc: "CPUs of one job; 0: the cluster's default", at: func(s *Spec) any { return &s.Site.CPUs }, sketch: "16"},
 		{key: "gpu_style", doc: "the option that asks for GPUs", def: "gres", oneOf: []string{"gres", "gpus-per-node", "gpus", "none"},
 			at: func(s *Spec) any { return &s.Site.GPUStyle }},
-		{key: "gpu_type", doc: "as the cluster names it", value: gpuType(), at: func(s *Spec) any { return &s.Site.GPUType }, sketch: "h100"},
+		{key: "gpu_type", doc: "as the cluster names it", value: word.GPUType(), at: func(s *Spec) any { return &s.Site.GPUType }, sketch: "h100"},
 		{key: "max_parallel", doc: "cells at once; 0: as many as the cluster runs",
 			at: func(s *Spec) any { return &s.Site.MaxParallel }, sketch: "4"},
-		{key: "modules", doc: "loaded before the agent", value: moduleName(),
+		{key: "modules", doc: "loaded before the agent", value: word.Module(),
 			at: func(s *Spec) any { return &s.Site.Modules }, sketch: "[cuda/12.8]"},
-		{key: "environment", doc: "lines of bash, run before the agent", value: bashLine(),
+		{key: "environment", doc: "lines of bash, run before the agent", value: word.BashLine(),
 			at: func(s *Spec) any { return &s.Site.Environment }, sketch: "[source /opt/vllm/bin/activate]"},
-		{key: "directives", doc: "further options of sbatch, without dashes", name: directiveName(), value: directiveValue(),
+		{key: "directives", doc: "further options of sbatch, without dashes", name: word.Directive(), value: word.Line(),
 			at: func(s *Spec) any { return &s.Site.Directives }, sketch: "{exclude: node07}"},
 	}
 }
@@ -153,14 +126,14 @@ func siteFields() []field {
 func serverFields() []field {
 	return []field{
 		{key: "command", doc: "an executable, or a list: a command that vLLM's arguments follow", def: "[vllm]", orWord: true,
-			value: commandWord(), at: func(s *Spec) any { return &s.Server.Command }},
-		{key: "flags", doc: "further flags of vllm serve, one word an item", value: serverFlag(),
+			value: word.Command(), at: func(s *Spec) any { return &s.Server.Command }},
+		{key: "flags", doc: "further flags of vllm serve, one word an item", value: word.ServerFlag(),
 			at: func(s *Spec) any { return &s.Server.Flags }, sketch: "[--kv-cache-dtype, fp8]"},
-		{key: "environment", doc: "of the server; no secrets", name: variableName(), value: variableValue(),
+		{key: "environment", doc: "of the server; no secrets", name: word.Variable(), value: word.VariableValue(),
 			at: func(s *Spec) any { return &s.Server.Environment }, sketch: "{VLLM_LOGGING_LEVEL: INFO}"},
-		{key: "secrets", doc: "names of variables to copy from your environment", value: secretName(),
+		{key: "secrets", doc: "names of variables to copy from your environment", value: word.Secret(),
 			at: func(s *Spec) any { return &s.Server.Secrets }, sketch: "[HF_TOKEN]"},
-		{key: "start_timeout", doc: "how long a server may take to start: 90s, 10m, 1h", def: "10m", value: startTimeout(),
+		{key: "start_timeout", doc: "how long a server may take to start: 90s, 10m, 1h", def: "10m", value: word.StartTimeout(),
 			at: func(s *Spec) any { return &s.Server.StartTimeout }},
 	}
 }

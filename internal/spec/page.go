@@ -76,7 +76,7 @@ func pageLine(b *strings.Builder, indent, key string, e entry) {
 	}
 	line += strings.TrimRight(key+": "+first, " ")
 	if e.comment != "" {
-		line = fmt.Sprintf("%-44s # %s", line, e.comment)
+		line = fmt.Sprintf("%-50s # %s", line, e.comment)
 	}
 	b.WriteString(line + "\n")
 	if many {

@@ -105,6 +105,9 @@ func syntaxError(data []byte, err error) (line, col int, what, hint string) {
 		if number, text, ok := strings.Cut(rest, ": "); ok {
 			if n, err := strconv.Atoi(number); err == nil {
 				line, what = n, text
+				if countsFromZero(what) {
+					line++
+				}
 			}
 		}
 	}
@@ -125,6 +128,16 @@ func syntaxError(data []byte, err error) (line, col int, what, hint string) {
 		col = len(text) - len(strings.TrimLeft(text, " ")) + 1
 	}
 	return line, col, what, ""
+}
+
+// countsFromZero tells the messages of the YAML reader's parser, which says the line before, from those of its scanner.
+func countsFromZero(what string) bool {
+	for _, end := range []string{"<document start>", "node content", "'-' indicator", "key", "',' or ']'", "',' or '}'"} {
+		if what == "did not find expected "+end {
+			return true
+		}
+	}
+	return false
 }
 
 func indentingTab(lines []string) (line, col int) {

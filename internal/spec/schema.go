@@ -2,6 +2,8 @@ package spec
 
 import (
 	"encoding/json"
+
+	"vtune/internal/spec/word"
 )
 
 // Schema is a JSON Schema (draft 2020-12) of the spec for editors. It says what can be said of one key at a time: what rests on
@@ -89,7 +91,7 @@ func (f field) valueSchema() object {
 	case *map[string]string:
 		value := textSchema(f.value)
 		value["type"] = append(value["type"].([]string), "null")
-		return object{"type": []string{"object"}, "propertyNames": object{"pattern": f.name.pattern}, "additionalProperties": value}
+		return object{"type": []string{"object"}, "propertyNames": object{"pattern": f.name.Pattern}, "additionalProperties": value}
 	}
 	if f.oneOf != nil {
 		words := []any{}
@@ -102,6 +104,6 @@ func (f field) valueSchema() object {
 }
 
 // textSchema takes numbers as well: Parse reads them as the characters that are written.
-func textSchema(r rule) object {
-	return object{"type": []string{"string", "number"}, "pattern": r.pattern}
+func textSchema(r word.Rule) object {
+	return object{"type": []string{"string", "number"}, "pattern": r.Pattern}
 }

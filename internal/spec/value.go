@@ -3,10 +3,13 @@ package spec
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"vtune/internal/spec/word"
 )
 
 // value decodes one field by the type of its place in the Spec.
@@ -113,12 +116,10 @@ func (d *decoder) text(f field, n *yaml.Node, path string) string {
 		return ""
 	}
 	if f.oneOf != nil {
-		for _, word := range f.oneOf {
-			if n.Value == word {
-				return word
-			}
+		if slices.Contains(f.oneOf, n.Value) {
+			return n.Value
 		}
-		hint := didYouMean(n.Value, f.oneOf)
+		hint := word.DidYouMean(n.Value, f.oneOf)
 		d.problem(n, path, fmt.Sprintf("%q is not %s", shorten(n.Value), alternatives(f.oneOf)), hint)
 		return ""
 	}
@@ -128,7 +129,7 @@ func (d *decoder) text(f field, n *yaml.Node, path string) string {
 
 // describe tells the kind of n, but not its text where that may be a secret.
 func (f field) describe(n *yaml.Node) string {
-	if f.value.secret && n.Kind == yaml.ScalarNode {
+	if f.value.Secret && n.Kind == yaml.ScalarNode {
 		return "a single value"
 	}
 	return describe(n)
@@ -152,20 +153,20 @@ func alternatives(words []string) string {
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 }
 
-func (d *decoder) testRule(r rule, n *yaml.Node, path string) {
-	bad := r.test(n.Value)
+func (d *decoder) testRule(r word.Rule, n *yaml.Node, path string) {
+	bad := r.Test(n.Value)
 	if bad == nil {
 		return
 	}
 	at := *n
 	switch {
 	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 && bad.offset > 0:
-		at.Column += 1 + bad.offset
+	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 && bad.Offset > 0:
+		at.Column += 1 + bad.Offset
 	default:
-		at.Column += bad.offset
+		at.Column += bad.Offset
 	}
-	d.problem(&at, path, bad.what, bad.hint)
+	d.problem(&at, path, bad.What, bad.Hint)
 }
 
 func (d *decoder) integers(f field, n *yaml.Node, path string) []int {

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// programs is where TestMain builds the commands under test: the real ones, not functions of the test binary, because a run
+// copies its own executable and starts it again.
+var programs string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "vtune-programs-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	programs = dir
+	code := 1
+	if err := build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else {
+		code = m.Run()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// build makes vtune with the race detector, the simulator without (its time is scaled; the detector would distort it), and a
+// vtune that can be killed at every step.
+func build(dir string) error {
+	for _, args := range [][]string{
+		{"-race", "-o", filepath.Join(dir, "vtune"), "."},
+		{"-o", filepath.Join(dir, "vllm-sim"), "../vllm-sim"},
+		{"-tags", "crashpoints", "-o", filepath.Join(dir, "vtune-crash"), "."},
+	} {
+		if out, err := exec.Command("go", append([]string{"build"}, args...)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("go build %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return nil
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", programs+string(os.PathListSeparator)+os.Getenv("PATH"))
+			env.Setenv("VLLM_SIM_GPU_DIR", filepath.Join(env.WorkDir, "gpus"))
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("PROGRAMS", programs)
+			env.Setenv("VTUNE", filepath.Join(programs, "vtune"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": exitCodeIs,
+			"last": lastRun,
+		},
+	})
+}
+
+// exitCodeIs runs `code N program args...` and fails unless the exit code is N.
+func exitCodeIs(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N program args...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// lastRun sets the variable RUN to the newest run directory under the given base.
+func lastRun(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: last BASE")
+	}
+	dirs, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "auto-benchmark", "*"))
+	ts.Check(err)
+	if len(dirs) == 0 {
+		ts.Fatalf("no run under %s", args[0])
+	}
+	ts.Setenv("RUN", dirs[len(dirs)-1])
+}
+
+func TestEveryExitCodeIsInTheHelp(t *testing.T) {
+	out, err := exec.Command(filepath.Join(programs, "vtune"), "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "130"} {
+		if !bytes.Contains(out, []byte(fmt.Sprintf("\n  %3s  ", code))) {
+			t.Errorf("--help does not explain exit code %s", code)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package spec
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// anySpec draws valid specs, with texts as odd as the rules allow.
+func anySpec() *rapid.Generator[*Spec] {
+	return rapid.Custom(func(t *rapid.T) *Spec {
+		number := func(least int) int { return rapid.IntRange(least, 5000).Draw(t, "number") }
+		line := rapid.StringMatching(`[^\x00-\x1f\x7f]{0,12}`)
+		name := rapid.StringMatching(`([A-Za-z0-9_][A-Za-z0-9_.,+:@-]{0,8})?`)
+		s := &Spec{
+			Model:          rapid.StringMatching(`[A-Za-z0-9/#:'"&*!é][^\x00-\x1f\x7f]{0,12}`).Draw(t, "model"),
+			System:         rapid.SampledFrom([]string{"GPU", "TPU", "CPU"}).Draw(t, "system"),
+			TensorParallel: number(1),
+			DownloadDir:    rapid.StringMatching(`(/[^\x00-\x1f\x7f]{0,12})?`).Draw(t, "download dir"),
+			Workload:       Workload{number(1), number(1), rapid.IntRange(0, 100).Draw(t, "pct")},
+			Limit:          Limit{rapid.SampledFrom([]float64{0, 1, 0.125, 1e-9, 1e300, 499.99}).Draw(t, "limit")},
+			Grid: Grid{
+				MaxNumSeqs:          rapid.SliceOfNDistinct(rapid.IntRange(1, 512), 1, 4, rapid.ID).Draw(t, "seqs"),
+				MaxNumBatchedTokens: rapid.SliceOfNDistinct(rapid.IntRange(512, 9000), 1, 4, rapid.ID).Draw(t, "tokens"),
+			},
+			Base:      rapid.StringMatching(`[^\x00-\x1f\x7f~$]{1,12}`).Draw(t, "base"),
+			Scheduler: rapid.SampledFrom([]string{"local", "slurm"}).Draw(t, "scheduler"),
+			Site: Site{
+				Partition: name.Draw(t, "partition"), Account: name.Draw(t, "account"), QOS: name.Draw(t, "qos"),
+				Reservation: name.Draw(t, "reservation"), Constraint: rapid.SampledFrom([]string{"", "a&b", "[r1|r2]*2", "!x"}).Draw(t, "constraint"),
+				Time:   rapid.SampledFrom([]string{"", "60", "2:00", "1:00:00", "1-0", "1-0:30", "1-00:00:00"}).Draw(t, "time"),
+				Memory: rapid.SampledFrom([]string{"", "0", "64000", "64G", "1t"}).Draw(t, "memory"),
+				CPUs:   number(0), GPUStyle: rapid.SampledFrom([]string{"gres", "gpus-per-node", "gpus", "none"}).Draw(t, "style"),
+				GPUType: rapid.SampledFrom([]string{"", "h100", "010"}).Draw(t, "type"), MaxParallel: number(0),
+				Modules:     rapid.SampledFrom([][]string{nil, {"cuda/12.8"}, {"1", "null"}}).Draw(t, "modules"),
+				Environment: rapid.SampledFrom([][]string{nil, {"source /a/b", "export A=\"$(date)\"  # now"}}).Draw(t, "environment"),
+				Directives:  rapid.SampledFrom([]map[string]string{nil, {"exclusive": "", "exclude": "n[1-4],n7"}}).Draw(t, "directives"),
+			},
+			Server: Server{
+				Command:      rapid.SliceOfN(rapid.StringMatching(`[^\x00-\x1f\x7f]{1,8}`), 1, 3).Draw(t, "command"),
+				Flags:        rapid.SampledFrom([][]string{nil, {"--dtype", "bfloat16"}, {"--hf-overrides", `{"a": [1]}`}}).Draw(t, "flags"),
+				StartTimeout: rapid.SampledFrom([]string{"10m", "1h30m", "90s"}).Draw(t, "timeout"),
+				Secrets:      rapid.SampledFrom([][]string{nil, {"HF_TOKEN", "Y"}}).Draw(t, "secrets"),
+			},
+			Method: "auto_tune", Client: "vllm", RateSearch: rapid.SampledFrom([]string{"in-job", "follow-up"}).Draw(t, "search"),
+			Profile: Profile{number(0)}, Seed: rapid.Int64Range(0, 1<<32-1).Draw(t, "seed"),
+		}
+		for i, value := range rapid.SliceOfN(line, 0, 3).Draw(t, "values") {
+			if s.Server.Environment == nil {
+				s.Server.Environment = map[string]string{"null": ""}
+			}
+			s.Server.Environment[fmt.Sprintf("V%d", i)] = value + rapid.SampledFrom([]string{"", "\n", "\t ", "\r\n\a", "\u0085\u2028\ufeff"}).Draw(t, "end")
+		}
+		s.MaxModelLen = s.Workload.InputLen + s.Workload.OutputLen + number(0)
+		return s
+	})
+}
+
+func TestTheEffectiveSpecParsesToTheSameSpec(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := anySpec().Draw(t, "spec")
+		text := want.Effective()
+		got, err := Parse("effective", text)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("spec differs (-want +got):\n%s\n%s", diff, text)
+		}
+		if again := got.Effective(); string(again) != string(text) {
+			t.Fatalf("a second writing differs:\n%s", cmp.Diff(string(text), string(again)))
+		}
+	})
+}

@@ -1,0 +1,194 @@
+package script
+
+import (
+	"path/filepath"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// unknown is a value that only a run could tell.
+type unknown struct {
+	pos syntax.Pos
+	why string
+}
+
+func (u *unknown) Error() string { return u.why }
+
+func (e *evaluator) word(w *syntax.Word) (string, error) {
+	if w == nil {
+		return "", nil
+	}
+	var b strings.Builder
+	for i, part := range w.Parts {
+		lit, ok := part.(*syntax.Lit)
+		if rest, tilde := strings.CutPrefix(value(lit), "~"); ok && i == 0 && tilde {
+			if rest != "" && rest[0] != '/' {
+				return "", &unknown{lit.Pos(), "another user's home is not known"}
+			}
+			home, err := e.variable("HOME", lit.Pos())
+			if err != nil {
+				return "", err
+			}
+			b.WriteString(home + unescape(rest, ""))
+			continue
+		}
+		v, err := e.part(part, "")
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(v)
+	}
+	return b.String(), nil
+}
+
+func value(l *syntax.Lit) string {
+	if l == nil {
+		return ""
+	}
+	return l.Value
+}
+
+// quotable is what a backslash quotes inside double quotes; elsewhere it quotes anything.
+const quotable = "$`\"\\\n"
+
+func (e *evaluator) part(p syntax.WordPart, quotable string) (string, error) {
+	switch p := p.(type) {
+	case *syntax.Lit:
+		return unescape(p.Value, quotable), nil
+	case *syntax.SglQuoted:
+		if p.Dollar && strings.Contains(p.Value, `\`) {
+			return "", &unknown{p.Pos(), "escapes of $'...' are not read"}
+		}
+		return p.Value, nil
+	case *syntax.DblQuoted:
+		return e.quoted(p)
+	case *syntax.ParamExp:
+		return e.parameter(p)
+	case *syntax.CmdSubst:
+		return e.command(p)
+	}
+	return "", &unknown{p.Pos(), "is only known when the script runs"}
+}
+
+func (e *evaluator) quoted(q *syntax.DblQuoted) (string, error) {
+	var b strings.Builder
+	for _, p := range q.Parts {
+		v, err := e.part(p, quotable)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(v)
+	}
+	return b.String(), nil
+}
+
+// unescape removes the backslashes that quote one of the given characters, or any where none are given. A quoted newline is no
+// character at all.
+func unescape(s, quotable string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) && (quotable == "" || strings.IndexByte(quotable, s[i+1]) >= 0) {
+			if i++; s[i] == '\n' {
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+func (e *evaluator) parameter(p *syntax.ParamExp) (string, error) {
+	plain := p.Param != nil && !p.Excl && !p.Length && !p.Width && p.Slice == nil && p.Repl == nil && p.Names == 0
+	if !plain || p.Index != nil && p.Param.Value != "BASH_SOURCE" {
+		return "", &unknown{p.Pos(), "this kind of expansion is not read"}
+	}
+	if p.Exp == nil {
+		return e.variable(p.Param.Value, p.Pos())
+	}
+	v, isSet := e.lookUp(p.Param.Value)
+	switch p.Exp.Op {
+	case syntax.DefaultUnsetOrNull, syntax.AssignUnsetOrNull:
+		isSet = isSet && (v.Value != "" || v.Unknown != "")
+	case syntax.DefaultUnset, syntax.AssignUnset:
+	case syntax.ErrorUnset, syntax.ErrorUnsetOrNull:
+		return e.variable(p.Param.Value, p.Pos())
+	default:
+		return "", &unknown{p.Pos(), "this kind of expansion is not read"}
+	}
+	if isSet {
+		return e.variable(p.Param.Value, p.Pos())
+	}
+	return e.word(p.Exp.Word)
+}
+
+func (e *evaluator) lookUp(name string) (Variable, bool) {
+	if name == "0" || name == "BASH_SOURCE" {
+		return Variable{Value: e.name, FromFolder: true}, true
+	}
+	if v, ok := e.set[name]; ok {
+		return v, true
+	}
+	v, ok := e.environment[name]
+	return Variable{Value: v, FromEnvironment: true}, ok
+}
+
+func (e *evaluator) variable(name string, pos syntax.Pos) (string, error) {
+	v, ok := e.lookUp(name)
+	switch {
+	case !ok:
+		return "", &unknown{pos, "$" + name + " is set neither in the file before this nor in the environment"}
+	case v.Unknown != "":
+		return "", &unknown{pos, "$" + name + " " + v.Unknown}
+	}
+	e.fromFolder = e.fromFolder || v.FromFolder
+	e.fromEnvironment = e.fromEnvironment || v.FromEnvironment
+	return v.Value, nil
+}
+
+// command knows the commands by which scripts find their own folder: dirname F, realpath F, and cd D && pwd.
+func (e *evaluator) command(c *syntax.CmdSubst) (string, error) {
+	no := &unknown{c.Pos(), "is the output of a command, only known when the script runs"}
+	if len(c.Stmts) != 1 {
+		return "", no
+	}
+	if both, ok := c.Stmts[0].Cmd.(*syntax.BinaryCmd); ok && both.Op == syntax.AndStmt {
+		cd, folder := call(both.X)
+		if pwd, _ := call(both.Y); cd == "cd" && pwd == "pwd" && folder != nil {
+			return e.path(folder)
+		}
+		return "", no
+	}
+	switch name, file := call(c.Stmts[0]); {
+	case file == nil:
+	case name == "dirname":
+		v, err := e.path(file)
+		return filepath.Dir(v), err
+	case name == "realpath" || name == "readlink":
+		return e.path(file)
+	}
+	return "", no
+}
+
+func (e *evaluator) path(w *syntax.Word) (string, error) {
+	v, err := e.word(w)
+	return filepath.Clean(v), err
+}
+
+// call takes a simple command of at most one argument apart, options aside.
+func call(s *syntax.Stmt) (name string, arg *syntax.Word) {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok || len(c.Args) == 0 {
+		return "", nil
+	}
+	for _, a := range c.Args[1:] {
+		if lit := a.Lit(); lit != "" && lit[0] == '-' {
+			continue
+		}
+		if arg != nil {
+			return "", nil
+		}
+		arg = a
+	}
+	return c.Args[0].Lit(), arg
+}

@@ -1,0 +1,117 @@
+package jobstest
+
+import (
+	"fmt"
+	"strings"
+
+	"vtune/internal/record"
+	"vtune/jobs"
+)
+
+func testCancel(b *bench) {
+	kept := b.submit(b.request("kept", until("go")))
+	running := b.submit(b.request("running", "touch started\n"+until("never")))
+	waiting := b.submit(b.request("waiting", "touch waiting-ran"), on(kept, record.AfterOK))
+	b.awaitFile("started")
+	for range 2 { // the second time they are going or gone
+		if err := b.Scheduler.Cancel(b.Context(), []jobs.Handle{running, waiting}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, h := range []jobs.Handle{running, waiting} {
+		if st := b.awaitEnd(h, 1)[-1]; st.State != jobs.Cancelled {
+			b.Errorf("the cancelled job is %+v", st)
+		}
+	}
+	b.write(b.path("go"), nil)
+	if st := b.awaitEnd(kept, 1)[-1]; st.State != jobs.Completed {
+		b.Errorf("the other job is %+v", st)
+	}
+	if b.exists("waiting-ran") {
+		b.Error("a job ran after it was cancelled")
+	}
+}
+
+func testCancelNothing(b *bench) {
+	done := b.submit(b.request("done", "true"))
+	b.awaitEnd(done, 1)
+	for what, handles := range map[string][]jobs.Handle{
+		"no jobs": nil, "a finished job": {done}, "an unknown job": {{ID: "99999999"}},
+	} {
+		if err := b.Scheduler.Cancel(b.Context(), handles); err != nil {
+			b.Errorf("%s: %v", what, err)
+		}
+	}
+	if st := b.statuses(done)[-1]; st.State != jobs.Completed {
+		b.Errorf("the finished job has become %+v", st)
+	}
+}
+
+// testGPUs fills the scheduler with jobs that hold GPUs and submits one more. Each leaves a file named after its node and its
+// GPUs, so two jobs with the same ones would leave one file.
+func testGPUs(b *bench) {
+	body := `touch "gpus/$CUDA_VISIBLE_DEVICES-$(basename "$PWD")-$UNIT"; ` + until("go")
+	b.write(b.path("gpus/.keep"), nil)
+	var handles []jobs.Handle
+	for i := range b.Together + 1 {
+		unit := fmt.Sprintf("gpu-%d", i)
+		handles = append(handles, b.submit(b.requestFor(unit, strings.ReplaceAll(body, "$UNIT", unit), record.Resources{GPUs: b.GPUs})))
+	}
+	holders := func() (held int) {
+		for _, h := range handles {
+			if b.statuses(h)[-1].State == jobs.Running {
+				held++
+			}
+		}
+		return held
+	}
+	started := func() int { return len(b.files("gpus")) - 1 }
+	b.await("as many jobs as there are GPUs for", func() bool { return holders() >= b.Together && started() >= b.Together })
+	if n := holders(); n != b.Together {
+		b.Errorf("%d jobs of %d GPUs run at once, there are GPUs for %d", n, b.GPUs, b.Together)
+	}
+	taken := map[string]string{}
+	for i, h := range handles {
+		st := b.statuses(h)[-1]
+		if st.State != jobs.Running {
+			continue
+		}
+		for _, gpu := range b.gpusOf(fmt.Sprintf("gpu-%d", i)) {
+			key := st.Node + " GPU " + gpu
+			if other, ok := taken[key]; ok {
+				b.Errorf("%s and %s share %s", other, st.Name, key)
+			}
+			taken[key] = st.Name
+		}
+	}
+	if len(taken) != b.Together*b.GPUs {
+		b.Errorf("%d GPUs are in use, want %d: %v", len(taken), b.Together*b.GPUs, taken)
+	}
+	b.write(b.path("go"), nil)
+	for _, h := range handles {
+		if st := b.awaitEnd(h, 1)[-1]; st.State != jobs.Completed {
+			b.Errorf("got %+v", st)
+		}
+	}
+}
+
+// gpusOf are the devices that a job found visible.
+func (b *bench) gpusOf(unit string) []string {
+	for _, name := range b.files("gpus") {
+		if devices, ok := strings.CutSuffix(name, "-"+b.run+"-"+unit); ok && devices != "" {
+			return strings.Split(devices, ",")
+		}
+	}
+	return nil
+}
+
+func testTimeLimit(b *bench) {
+	if b.NoTimeLimit != "" {
+		b.Log(b.NoTimeLimit)
+		return
+	}
+	h := b.submit(b.requestFor("long", until("never"), record.Resources{Seconds: 1}))
+	if st := b.awaitEnd(h, 1)[-1]; st.State != jobs.TimedOut {
+		b.Errorf("got %+v", st)
+	}
+}

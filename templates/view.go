@@ -1,0 +1,64 @@
+package templates
+
+import (
+	"fmt"
+
+	"vtune/internal/record"
+	"vtune/internal/spec"
+)
+
+// View is all a template sees: plain values, nothing that acts. It is a struct, so that a misspelt field is an error.
+type View struct {
+	Run       string // run id
+	Name      string // the scheduler's name for the job: record.JobName
+	RunDir    string
+	Agent     string // path of the agent's executable
+	Log       string // path of the script's own stdout and stderr; an array's ends in .%a, which Slurm makes the task's number
+	Secrets   string // path of a 0600 file that exports variables; empty: none
+	Site      spec.Site
+	Resources record.Resources
+	// SignalLead is how many seconds before its time limit the agent is told; 0: not at all.
+	SignalLead int
+
+	// Of a job, not of an array:
+	Assignment string // path
+	// ServerCommand and BenchCommand are shown in a comment, for a person who wants to run by hand what the agent runs.
+	ServerCommand []string
+	BenchCommand  []string
+
+	// Of an array:
+	Tasks     int    // indices are 0..Tasks-1
+	Throttle  int    // at most so many at once; 0: no limit
+	TasksFile string // path; line i+1 is the id of task i's job
+	JobsDir   string // the folder that holds <id>/script and <id>/log of every job
+}
+
+// LastTask is the highest index of the array.
+func (v View) LastTask() int { return v.Tasks - 1 }
+
+// Limit is the throttle as Slurm's --array writes it.
+func (v View) Limit() string {
+	if v.Throttle <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%%%d", v.Throttle)
+}
+
+// samples are what a template is tried on when it is loaded: with everything, and with as little as there can be.
+func samples() []View {
+	least := View{
+		Run: "2026_11_23_10_30", Name: "vt-2026_11_23_10_30-s8-t512-1", RunDir: "/base/run", Agent: "/base/run/bin/vtune",
+		Log: "/base/run/jobs/s8-t512-1/log", Assignment: "/base/run/jobs/s8-t512-1/assignment.json",
+		Tasks: 1, TasksFile: "/base/run/jobs/cells/tasks", JobsDir: "/base/run/jobs",
+	}
+	most := least
+	most.Secrets, most.SignalLead, most.Tasks, most.Throttle = "/base/run/secrets.env", 120, 4, 2
+	most.ServerCommand, most.BenchCommand = []string{"vllm", "serve", "model"}, []string{"vllm", "bench", "serve"}
+	most.Resources = record.Resources{GPUs: 2, CPUs: 8, MemMB: 65536, Seconds: 7200}
+	most.Site = spec.Site{
+		Partition: "gpu", Account: "team", QOS: "high", Reservation: "week", Constraint: "h200", Time: "2:00:00", Memory: "64G", CPUs: 8,
+		GPUStyle: "gres", GPUType: "h200", MaxParallel: 2, Modules: []string{"cuda"}, Environment: []string{"export A=b"},
+		Directives: map[string]string{"comment": "a note", "exclusive": ""},
+	}
+	return []View{most, least}
+}
