@@ -27,16 +27,25 @@ var edges = map[string][]string{
 	"internal/search": {"internal/record"},
 	"internal/report": {"internal/record"},
 	"internal/vllm":   {"internal/record"},
-	"internal/spec":   {"internal/diag"},
-	"internal/agent":  {"internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/search", "internal/vllm"},
-	"templates":       {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
-	"jobs":            {"internal/fsx", "internal/record", "internal/spec"},
-	"jobs/jobstest":   {"internal/record", "jobs"},
-	"jobs/local":      {"internal/fsx", "internal/proc", "internal/record", "jobs"},
-	"jobs/slurm":      {"internal/record", "jobs"},
-	"collect":         {"internal/fsx", "internal/record", "internal/report", "internal/search"},
-	"cmd/vllm-sim":    {"internal/load", "internal/proc", "internal/sim"},
-	"cmd/vtune":       nil, // the composition root: everything but the simulator
+	"internal/spec":   {"internal/diag", "internal/spec/word", "internal/spec/script"},
+
+	"internal/spec/word":   {},
+	"internal/spec/script": {},
+
+	"internal/agent": {"internal/diag", "internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/search", "internal/vllm"},
+	"templates":      {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
+	"jobs":           {"internal/fsx", "internal/record", "internal/spec"},
+	"jobs/jobstest":  {"internal/record", "jobs"},
+	"jobs/local":     {"internal/fsx", "internal/proc", "internal/record", "jobs"},
+	"jobs/slurm":     {"internal/record", "jobs"},
+	"collect":        {"internal/fsx", "internal/record", "internal/report", "internal/search"},
+	"cmd/vtune":      nil, // the composition root: everything but the simulator
+	"cmd/vllm-sim":   nil, // another root; what it may have stands below
+
+	"cmd/vllm-sim/internal/bench":  {"cmd/vllm-sim/internal/cli", "internal/load"},
+	"cmd/vllm-sim/internal/cli":    {"internal/sim"},
+	"cmd/vllm-sim/internal/engine": {"cmd/vllm-sim/internal/cli", "internal/proc", "internal/sim"},
+	"cmd/vllm-sim/internal/server": {"cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "internal/sim"},
 }
 
 // effects are imports from outside that only some packages may have.

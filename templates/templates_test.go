@@ -223,6 +223,7 @@ func TestABadTemplateIsRefusedWithItsPlace(t *testing.T) {
 		{"runs the agent on a condition", "slurm.tmpl", "#!/bin/bash\ntest -e x && " + agent, "slurm.tmpl:2: the last command does not run the agent"},
 		{"runs the agent in the background", "slurm.tmpl", "#!/bin/bash\nexec {{sh .Agent}} agent {{sh .Assignment}} &\n", "slurm.tmpl:2: the last command does not run the agent"},
 		{"runs the agent below bash", "slurm.tmpl", "#!/bin/bash\n{{sh .Agent}} agent {{sh .Assignment}}\n", "slurm.tmpl:2: the last command does not run the agent"},
+		{"runs the agent below srun below bash", "slurm.tmpl", "#!/bin/bash\nsrun {{sh .Agent}} agent {{sh .Assignment}}\n", "slurm.tmpl:2: the last command does not run the agent"},
 		{"only prints the agent's line", "slurm.tmpl", "#!/bin/bash\nexec echo '{{.Agent}} agent {{.Assignment}}'\n", "slurm.tmpl:2: the last command does not run the agent"},
 		{"runs another assignment", "slurm.tmpl", "#!/bin/bash\nexec {{sh .Agent}} agent /tmp/x\n", "slurm.tmpl:2: the last command does not run the agent"},
 		{"hides a directive", "slurm.tmpl", "#!/bin/bash\ncd /\n#SBATCH --mem=1G\n" + agent, "slurm.tmpl:3: a #SBATCH line after the first command"},

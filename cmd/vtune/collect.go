@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
 	"vtune/internal/diag"
 	"vtune/internal/record"
+	"vtune/internal/report"
 )
 
 func newCollect(a *app) *cobra.Command {
@@ -21,23 +24,23 @@ func newCollect(a *app) *cobra.Command {
 		Short: "Look at a run once: state, follow-ups, result.txt; --watch goes on until it is over",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := a.open(args[0])
+			t, err := tuning.Open(a.world(), args[0])
 			if err != nil {
 				return err
 			}
-			lease, err := t.lease(c.Context(), "collect")
+			lease, err := t.Lease(c.Context(), "collect")
 			if err != nil {
 				return err
 			}
 			defer lease.Release()
-			st, err := t.collect(c.Context(), watch, grace)
+			st, err := a.collect(c.Context(), t, watch, grace)
 			if err != nil {
 				return err
 			}
 			if asJSON {
 				err = printJSON(a.out, st)
 			} else {
-				err = t.printSummary(st)
+				err = a.printSummary(t, st)
 			}
 			return errors.Join(err, exitWith(exitCode(st)))
 		},
@@ -53,32 +56,30 @@ func graceFlag(c *cobra.Command, grace *time.Duration) {
 		"how long a job may be over or unknown at the scheduler before its missing result is given up (default: 2s local, 60s Slurm)")
 }
 
-// pace of the scheduler's kind: a local query reads a few files, a Slurm query is an RPC to a daemon that a whole site shares.
-func (t *tuning) pace() (collect.Pace, time.Duration) {
-	if t.run.Scheduler == "local" {
+// paceOf the scheduler's kind: a local query reads a few files, a Slurm query is an RPC to a daemon that a whole site shares.
+func paceOf(t *tuning.Tuning) (collect.Pace, time.Duration) {
+	if t.Run.Scheduler == "local" {
 		return collect.Pace{Rescan: 500 * time.Millisecond, AskMin: time.Second, AskMax: 2 * time.Second, Full: 10 * time.Second}, 2 * time.Second
 	}
 	return collect.Pace{Rescan: 2 * time.Second, AskMin: 15 * time.Second, AskMax: 3 * time.Minute, Full: time.Minute}, time.Minute
 }
 
 // collect makes one pass, or passes until the run is over. The caller holds the lease.
-func (t *tuning) collect(ctx context.Context, watch bool, grace time.Duration) (record.State, error) {
-	pace, usual := t.pace()
+func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace time.Duration) (record.State, error) {
+	pace, usual := paceOf(t)
 	if grace <= 0 {
 		grace = usual
 	}
-	col := collect.New(collect.Config{
-		Dir: t.dir, Look: t.seen, Submit: t.submitAll, Cancel: t.cancelJobs, Now: t.app.now, Grace: grace,
-	})
+	col := t.Collector(grace)
 	if !watch {
 		return col.Pass(ctx, true)
 	}
-	p := newProgress(t.app, t.dir)
+	p := newProgress(a)
 	st, err := col.Watch(ctx, pace, collect.Report{Event: p.event, Pass: p.pass})
 	p.close()
 	if ctx.Err() != nil {
 		return st, diag.Wrap(fmt.Errorf("interrupted: %w", ctx.Err()), diag.Interrupted,
-			fmt.Sprintf("the jobs go on; %s collect --watch %s goes on watching, %s cancel %s ends them", t.app.program, t.dir, t.app.program, t.dir))
+			fmt.Sprintf("the jobs go on; %s collect --watch %s goes on watching, %s cancel %s ends them", a.program, t.Dir, a.program, t.Dir))
 	}
 	return st, err
 }
@@ -97,4 +98,13 @@ func exitCode(st record.State) diag.Code {
 		}
 	}
 	return diag.OK
+}
+
+func (a *app) printSummary(t *tuning.Tuning, st record.State) error {
+	command, err := t.ServeCommand(st)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(a.out, report.Summary(t.Run, st, string(t.Dir), command))
+	return err
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/diag"
 )
 
@@ -75,4 +76,8 @@ func (a *app) getenv(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+func (a *app) world() tuning.World {
+	return tuning.World{Env: a.env, Now: a.now, Program: a.program, Version: version, Err: a.err}
 }

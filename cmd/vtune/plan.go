@@ -4,25 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/diag"
 	"vtune/internal/record"
 	"vtune/internal/spec"
 	"vtune/jobs"
 )
-
-// offline is what plan and render assume of a scheduler that they do not ask: Slurm's own default of MaxArraySize, 1001.
-func offline(s *spec.Spec) jobs.Capabilities {
-	if s.Scheduler == "slurm" {
-		return jobs.Capabilities{Dependencies: true, MaxArray: 1001}
-	}
-	return jobs.Capabilities{Dependencies: true}
-}
 
 func newPlan(a *app) *cobra.Command {
 	var asJSON, asDot bool
@@ -35,11 +27,11 @@ func newPlan(a *app) *cobra.Command {
 			if assumed <= 0 {
 				return diag.Errorf(diag.Usage, "--assume-throughput must be positive")
 			}
-			s, err := a.loadSpec(args[0])
+			s, err := tuning.LoadSpec(a.world(), args[0])
 			if err != nil {
 				return err
 			}
-			p := planOf(s, offline(s), assumed)
+			p := tuning.PlanFor(s, tuning.Offline(s), assumed)
 			switch {
 			case asJSON:
 				return printJSON(a.out, p)
@@ -54,14 +46,6 @@ func newPlan(a *app) *cobra.Command {
 	c.Flags().Float64Var(&assumed, "assume-throughput", jobs.DefaultThroughput, "throughput of a cell at an infinite rate, in requests/s, for the counts of benchmark runs")
 	c.MarkFlagsMutuallyExclusive("json", "dot")
 	return c
-}
-
-func (a *app) loadSpec(path string) (*spec.Spec, error) {
-	s, err := spec.Load(path)
-	if os.IsNotExist(err) {
-		return nil, diag.Wrap(err, diag.Usage, "make one with: "+a.program+" init -o "+path)
-	}
-	return s, err
 }
 
 func printJSON(w io.Writer, v any) error {

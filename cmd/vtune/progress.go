@@ -16,10 +16,11 @@ import (
 type progress struct {
 	out  io.Writer
 	live bool   // out is a terminal: keep a status line at the bottom
-	last string // the status as last shown
+	last string // live: the status as last shown
+	turn string // else: see turnOf
 }
 
-func newProgress(a *app, _ record.Dir) *progress {
+func newProgress(a *app) *progress {
 	return &progress{out: a.err, live: isTerminal(a.err)}
 }
 
@@ -52,16 +53,29 @@ func (p *progress) pass(st record.State, err error) {
 	if err != nil {
 		p.say("warning: %s (going on)", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
+	if st.Run == "" {
+		return
+	}
 	line := report.Progress(st)
-	switch {
-	case line == p.last || st.Run == "":
-	case p.live:
+	switch turn := turnOf(st); {
+	case p.live && line != p.last:
 		p.last = line
 		io.WriteString(p.out, eraseLine+line)
-	default:
-		p.last = line
+	case !p.live && turn != p.turn:
+		p.turn = turn
 		p.say("          %s", line)
 	}
+}
+
+// turnOf changes when something happened that deserves a line of its own where lines cannot be rewritten.
+func turnOf(st record.State) string {
+	final := 0
+	for _, c := range st.Cells {
+		if c.Phase.Final() {
+			final++
+		}
+	}
+	return fmt.Sprint(st.Phase, final)
 }
 
 func (p *progress) close() {

@@ -6,34 +6,36 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"vtune/cmd/vtune/internal/tuning"
 )
 
 func newRun(a *app) *cobra.Command {
-	var r request
+	var r tuning.Request
 	var grace time.Duration
 	c := &cobra.Command{
 		Use:   "run SPEC|RUN",
 		Short: "submit + collect --watch + summary, for people at a terminal",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := a.prepare(c.Context(), args[0], r)
+			t, err := tuning.Prepare(c.Context(), a.world(), args[0], r)
 			if err != nil {
 				return err
 			}
-			lease, err := t.lease(c.Context(), "run")
+			lease, err := t.Lease(c.Context(), "run")
 			if err != nil {
 				return err
 			}
 			defer lease.Release()
-			fmt.Fprintln(a.err, "run:", t.dir)
-			if err := t.putOut(c.Context()); err != nil {
+			fmt.Fprintln(a.err, "run:", t.Dir)
+			if err := a.putOut(c.Context(), t); err != nil {
 				return err
 			}
-			st, err := t.collect(c.Context(), true, grace)
+			st, err := a.collect(c.Context(), t, true, grace)
 			if err != nil {
 				return err
 			}
-			return errors.Join(t.printSummary(st), exitWith(exitCode(st)))
+			return errors.Join(a.printSummary(t, st), exitWith(exitCode(st)))
 		},
 	}
 	submitFlags(c, &r)

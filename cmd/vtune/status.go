@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
 	"vtune/internal/record"
 	"vtune/internal/report"
@@ -23,19 +24,19 @@ func newStatus(a *app) *cobra.Command {
 		Short: "Show where a run stands: a row a cell, and when it may be over",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := a.open(args[0])
+			t, err := tuning.Open(a.world(), args[0])
 			if err != nil {
 				return err
 			}
 			for {
-				st, out, err := t.status(c.Context())
+				st, out, err := a.status(c.Context(), t)
 				if err != nil {
 					return err
 				}
 				if asJSON {
 					err = printJSON(a.out, st)
 				} else {
-					err = t.printStatus(st, out, watch && isTerminal(a.out))
+					err = a.printStatus(t, st, out, watch && isTerminal(a.out))
 				}
 				if err != nil || !watch || st.Phase.Over() {
 					return err
@@ -56,16 +57,16 @@ func newStatus(a *app) *cobra.Command {
 
 // status reads the directory afresh and asks the scheduler once; it writes nothing and needs no lease. A scheduler that does
 // not answer costs its columns only.
-func (t *tuning) status(ctx context.Context) (record.State, map[string]collect.Seen, error) {
-	scan := collect.Scanner{Dir: t.dir}
+func (a *app) status(ctx context.Context, t *tuning.Tuning) (record.State, map[string]collect.Seen, error) {
+	scan := collect.Scanner{Dir: t.Dir}
 	snap, err := scan.Scan()
 	if err != nil {
 		return record.State{}, nil, err
 	}
 	byJob := map[string]collect.Seen{}
-	seen, err := t.seen(ctx)
+	seen, err := t.Seen(ctx)
 	if err != nil {
-		fmt.Fprintln(t.app.err, "warning: the scheduler does not answer:", err)
+		fmt.Fprintln(a.err, "warning: the scheduler does not answer:", err)
 	}
 	for _, s := range seen {
 		byJob[s.Job] = s
@@ -75,12 +76,12 @@ func (t *tuning) status(ctx context.Context) (record.State, map[string]collect.S
 
 const clearScreen = "\x1b[H\x1b[2J"
 
-func (t *tuning) printStatus(st record.State, seen map[string]collect.Seen, redraw bool) error {
-	w := t.app.out
+func (a *app) printStatus(t *tuning.Tuning, st record.State, seen map[string]collect.Seen, redraw bool) error {
+	w := a.out
 	if redraw {
 		io.WriteString(w, clearScreen)
 	}
-	fmt.Fprintf(w, "%s  %s", t.dir, st.Phase)
+	fmt.Fprintf(w, "%s  %s", t.Dir, st.Phase)
 	if st.ServerVersion != "" {
 		fmt.Fprintf(w, "  vLLM %s", st.ServerVersion)
 	}

@@ -2,25 +2,17 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"vtune/internal/diag"
-	"vtune/internal/fsx"
-	"vtune/internal/record"
-	"vtune/internal/spec"
-	"vtune/jobs"
-	"vtune/jobs/local"
-	"vtune/templates"
+	"vtune/cmd/vtune/internal/tuning"
 )
 
 func newSubmit(a *app) *cobra.Command {
-	var r request
+	var r tuning.Request
 	var dryRun, asJSON bool
 	c := &cobra.Command{
 		Use:   "submit SPEC|RUN",
@@ -35,7 +27,7 @@ scheduler yet is submitted, what is there stays as it is.`,
 				if err != nil {
 					return err
 				}
-				r.specFile = args[0]
+				r.SpecFile = args[0]
 				return a.render(r, dir)
 			}
 			t, err := a.submit(c.Context(), args[0], r)
@@ -43,10 +35,10 @@ scheduler yet is submitted, what is there stays as it is.`,
 				return err
 			}
 			if asJSON {
-				return printJSON(a.out, submission{Run: string(t.dir), ID: t.run.ID})
+				return printJSON(a.out, submission{Run: string(t.Dir), ID: t.Run.ID})
 			}
-			fmt.Fprintln(a.out, t.dir)
-			fmt.Fprintf(a.err, "next: %s collect --watch %s\n", a.program, t.dir)
+			fmt.Fprintln(a.out, t.Dir)
+			fmt.Fprintf(a.err, "next: %s collect --watch %s\n", a.program, t.Dir)
 			return nil
 		},
 	}
@@ -62,146 +54,49 @@ type submission struct {
 	ID  string `json:"id"`
 }
 
-func submitFlags(c *cobra.Command, r *request) {
-	c.Flags().StringVar(&r.templateDir, "template-dir", "", "directory whose templates replace the built-in ones of the same name")
-	c.Flags().IntVar(&r.slots, "slots", 0, "GPU slots of the local scheduler (default: the GPUs of this machine, at least 1)")
-	c.Flags().BoolVar(&r.another, "new", false, "start a new run although one of the same spec is not over")
+func submitFlags(c *cobra.Command, r *tuning.Request) {
+	c.Flags().StringVar(&r.TemplateDir, "template-dir", "", "directory whose templates replace the built-in ones of the same name")
+	c.Flags().IntVar(&r.Slots, "slots", 0, "GPU slots of the local scheduler (default: the GPUs of this machine, at least 1)")
+	c.Flags().BoolVar(&r.Another, "new", false, "start a new run although one of the same spec is not over")
 }
 
-// submit makes the run that path asks for, or finds the one to go on with, and puts its planned units out.
-func (a *app) submit(ctx context.Context, path string, r request) (*tuning, error) {
-	t, err := a.prepare(ctx, path, r)
+// submit makes or finds the run that path asks for and puts its planned units out.
+func (a *app) submit(ctx context.Context, path string, r tuning.Request) (*tuning.Tuning, error) {
+	t, err := tuning.Prepare(ctx, a.world(), path, r)
 	if err != nil {
 		return nil, err
 	}
-	lease, err := t.lease(ctx, "submit")
+	lease, err := t.Lease(ctx, "submit")
 	if err != nil {
 		return nil, err
 	}
 	defer lease.Release()
-	return t, t.putOut(ctx)
+	return t, a.putOut(ctx, t)
 }
 
-func (t *tuning) putOut(ctx context.Context) error {
-	s, err := t.submitter(ctx)
+func (a *app) putOut(ctx context.Context, t *tuning.Tuning) error {
+	rep, err := t.Submit(ctx)
 	if err != nil {
-		return t.schedulerError(err)
+		return err
 	}
-	rep, err := s.Units(ctx, t.plan.Units)
-	if err != nil {
-		return t.schedulerError(err)
-	}
-	fmt.Fprintf(t.app.err, "%s: %d submitted, %d found, %d already there", t.run.Scheduler, rep.Submitted, rep.Adopted, rep.Already)
+	fmt.Fprintf(a.err, "%s: %d submitted, %d found, %d already there", t.Run.Scheduler, rep.Submitted, rep.Adopted, rep.Already)
 	if rep.Held > 0 {
-		fmt.Fprintf(t.app.err, ", %d later", rep.Held)
+		fmt.Fprintf(a.err, ", %d later", rep.Held)
 	}
-	fmt.Fprintln(t.app.err)
+	fmt.Fprintln(a.err)
 	if rep.Why != nil {
-		fmt.Fprintf(t.app.err, "the scheduler takes no more now (%v); collect submits the rest\n", rep.Why)
+		fmt.Fprintf(a.err, "the scheduler takes no more now (%v); collect submits the rest\n", rep.Why)
 	}
 	return nil
 }
 
-func (a *app) prepare(ctx context.Context, path string, r request) (*tuning, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return a.open(path)
-	}
-	r.specFile = path
-	s, err := a.loadSpec(path)
-	if err != nil {
-		return nil, err
-	}
-	source, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	if !r.another {
-		if dir, ok := unfinished(baseDir(path, s), source); ok {
-			fmt.Fprintf(a.err, "going on with %s, which is not over (--new starts another)\n", dir)
-			return a.open(dir)
-		}
-	}
-	if r.slots <= 0 {
-		r.slots = localSlots(s)
-	}
-	caps, err := a.capabilities(ctx, s, r)
-	if err != nil {
-		return nil, err
-	}
-	return a.newRun(r, s, source, planOf(s, caps, 0))
-}
-
-// localSlots are the GPUs of this machine, fewer if the spec wants fewer cells at once.
-func localSlots(s *spec.Spec) int {
-	n := local.DetectSlots()
-	if s.Site.MaxParallel > 0 {
-		n = min(n, s.Site.MaxParallel*s.TensorParallel)
-	}
-	return max(n, s.TensorParallel)
-}
-
-func (a *app) capabilities(ctx context.Context, s *spec.Spec, r request) (jobs.Capabilities, error) {
-	sched, err := newScheduler(a, "", record.Run{Scheduler: s.Scheduler, Slots: r.slots})
-	if err != nil {
-		return jobs.Capabilities{}, err
-	}
-	caps, err := sched.Capabilities(ctx)
-	if err != nil {
-		err = diag.Wrap(err, diag.Scheduler, "nothing was submitted or written")
-	}
-	return caps, err
-}
-
-// unfinished finds the newest run of the same spec that is neither over nor cancelled: typing submit twice must not cost twice.
-func unfinished(base string, source []byte) (string, bool) {
-	sum := sha256.Sum256(source)
-	dirs, _ := filepath.Glob(filepath.Join(base, "auto-benchmark", "*"))
-	for i := len(dirs) - 1; i >= 0; i-- {
-		dir := record.Dir(dirs[i])
-		var run record.Run
-		if fsx.ReadJSON(dir.Run(), &run) != nil || run.SpecSHA256 != hex.EncodeToString(sum[:]) {
-			continue
-		}
-		var st record.State
-		_, cancelled := os.Stat(dir.Cancelled())
-		if cancelled != nil && (fsx.ReadJSON(dir.State(), &st) != nil || !st.Phase.Over()) {
-			return dirs[i], true
-		}
-	}
-	return "", false
-}
-
-// render writes every script of a run under dir and submits nothing.
-func (a *app) render(r request, dir string) error {
-	s, err := a.loadSpec(r.specFile)
-	if err != nil {
-		return err
-	}
+func (a *app) render(r tuning.Request, dir string) error {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	set, err := templates.Load(r.templateDir)
-	if err != nil {
+	if err := tuning.Render(a.world(), r, abs); err != nil {
 		return err
-	}
-	t := &tuning{
-		app: a, dir: record.Dir(abs), spec: s, plan: planOf(s, offline(s), 0), templates: set,
-		run: record.Run{ID: filepath.Base(abs), Scheduler: s.Scheduler, Program: a.program},
-	}
-	if err := os.MkdirAll(t.dir.Jobs(), 0o755); err != nil {
-		return err
-	}
-	if err := fsx.PublishJSON(t.dir.Plan(), t.plan); err != nil {
-		return err
-	}
-	if err := fsx.Publish(t.dir.Effective(), s.Effective(), 0o644); err != nil {
-		return err
-	}
-	for _, u := range t.plan.Units {
-		if err := t.writeUnit(u, nil); err != nil {
-			return err
-		}
 	}
 	fmt.Fprintln(a.out, abs)
 	return nil

@@ -6,12 +6,15 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"vtune/internal/diag"
@@ -25,10 +28,10 @@ import (
 type Config struct {
 	Dir         record.Dir
 	Assignment  string              // path
-	SchedulerID string              // of the unit the job belongs to, as submit records it
-	Env         []string            // what server and load client inherit
-	Log         io.Writer           // lines of progress, for the job's log
-	Stop        <-chan record.Cause // optional: time-limit or stopped, end soon and keep what there is
+	Log         io.Writer           // lines of progress, for the job's log; optional
+	Stop        <-chan record.Cause // time-limit or stopped: end soon and keep what there is; optional
+	Env         []string            // os.Environ(): what server and load client inherit, and what the scheduler told the job
+	SchedulerID string              // by Env: the id of the unit that the job belongs to, as submit records it
 
 	Now  func() time.Time    // time.Now
 	Port func() (int, error) // a free loopback port
@@ -56,6 +59,12 @@ func (c *Config) setDefaults() {
 	if c.Log == nil {
 		c.Log = io.Discard
 	}
+	if c.Env == nil {
+		c.Env = os.Environ()
+	}
+	if c.SchedulerID == "" {
+		c.SchedulerID = schedulerID(c.Env)
+	}
 	for _, d := range []struct {
 		value *time.Duration
 		or    time.Duration
@@ -66,29 +75,37 @@ func (c *Config) setDefaults() {
 	}
 }
 
+// schedulerID is the unit's id in each scheduler's own variable; the task of an array is not in it, since the unit is what was
+// submitted.
+func schedulerID(env []string) string {
+	return cmp.Or(lookup(env, "SLURM_ARRAY_JOB_ID"), lookup(env, "SLURM_JOB_ID"), lookup(env, "VTUNE_LOCAL_JOB"))
+}
+
 // Mark is the token that every process of a job's attempt bears; proc.SweepMarked finds them by it. The run directory is in it
-// because run ids are unique in one base directory only.
-func Mark(dir record.Dir, job string) string { return string(dir) + ":" + job }
+// because run ids are unique in one base directory only; a comma would end a token.
+func Mark(dir record.Dir, job string) string {
+	return strings.ReplaceAll(string(dir)+":"+job, ",", ";")
+}
 
 // Run does the work of one assignment. The calling process becomes the supervisor of all it starts, for the rest of its life.
-// An error carries an exit code (diag.CodeOf); after Failed and Stopped it repeats what the result says.
-func Run(ctx context.Context, c Config) error {
+// The exit code is one of the above; an error comes with it when there is more to say than a result does.
+func Run(ctx context.Context, c Config) (diag.Code, error) {
 	c.setDefaults()
 	var a record.Assignment
 	if err := fsx.ReadJSON(c.Assignment, &a); err != nil {
-		return diag.Wrap(fmt.Errorf("assignment: %w", err), Failed)
+		return Failed, fmt.Errorf("assignment: %w", err)
 	}
 	w := newWork(c, a)
 	if _, err := os.Stat(c.Dir.Cancelled()); err == nil {
 		w.say("skipped: the run was cancelled")
 		w.event("skipped", "the run was cancelled")
-		return nil
+		return diag.OK, nil
 	}
 	if err := w.claim(); errors.Is(err, fsx.ErrTaken) {
 		w.restarted()
-		return diag.Wrap(fmt.Errorf("%s was begun before, and a job's work is done once: %w", a.Job, err), Refused)
+		return Refused, fmt.Errorf("%s was begun before, and a job's work is done once: %w", a.Job, err)
 	} else if err != nil {
-		return diag.Wrap(err, Failed)
+		return Failed, err
 	}
 	ctx, cancel := stoppable(ctx, c.Stop)
 	defer cancel()
@@ -167,30 +184,28 @@ func conclude(ctx context.Context, err error) ending {
 }
 
 // finish publishes the result and turns it into the agent's exit code.
-func (w *work) finish(end ending) error {
+func (w *work) finish(end ending) (diag.Code, error) {
 	message := w.redact(end.message)
 	r := &w.result
 	r.Outcome, r.Cause, r.Message = end.outcome, end.cause, message
 	r.Ended = w.c.Now()
 	r.Ledger = w.ledger.close(r.Ended)
 	r.Complete = true
-	told := fmt.Errorf("%s: %s: %s", r.Outcome, r.Cause, message)
+	w.say("%s", strings.Join(slices.DeleteFunc([]string{string(r.Outcome), string(r.Cause), message}, blank), ": "))
 	if err := w.publish(w.dir.Result(), r); err != nil {
-		return diag.Wrap(errors.Join(told, err), Failed)
+		return Failed, err
 	}
 	w.event("result", string(r.Outcome)+" "+string(r.Cause))
 	switch {
 	case r.Outcome == record.OutcomeFailed:
-		return diag.Wrap(told, Failed)
+		return Failed, nil
 	case r.Cause == record.CauseTimeLimit || r.Cause == record.CauseStopped:
-		return diag.Wrap(told, Stopped)
-	case message != "":
-		w.say("%s: %s", r.Outcome, message)
-	default:
-		w.say("%s", r.Outcome)
+		return Stopped, nil
 	}
-	return nil
+	return diag.OK, nil
 }
+
+func blank(s string) bool { return s == "" }
 
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(vllm.Loopback, "0"))

@@ -2,11 +2,13 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"vtune/internal/proc"
@@ -46,9 +48,9 @@ func (c benchClient) Measure(ctx context.Context, t Target) (Measurement, error)
 		return Measurement{}, err
 	}
 	defer log.Close()
-	env := c.w.c.Env
+	env := slices.Concat(c.w.c.Env, b.Env(t.Server.key))
 	p, err := proc.Start(proc.Spec{
-		Argv: b.Argv(), Env: append(env[:len(env):len(env)], b.Env(t.Server.key)...), Dir: string(c.w.dir),
+		Argv: b.Argv(), Env: append(env, direct(env)...), Dir: string(c.w.dir),
 		Stdout: log, Stderr: log, Mark: c.w.mark, DieWithCaller: true,
 	})
 	if err != nil {
@@ -77,6 +79,16 @@ func (c benchClient) Measure(ctx context.Context, t Target) (Measurement, error)
 		return Measurement{}, err
 	}
 	return Measurement{Metrics: r.Metrics}, nil
+}
+
+// direct keeps the client from asking a proxy for the loopback interface: it heeds the variables that clusters set for
+// downloads, which it may need for the tokenizer.
+func direct(env []string) []string {
+	hosts := vllm.Loopback
+	if others := cmp.Or(lookup(env, "no_proxy"), lookup(env, "NO_PROXY")); others != "" {
+		hosts += "," + others
+	}
+	return []string{"no_proxy=" + hosts, "NO_PROXY=" + hosts}
 }
 
 // lastLine of a log, for a message; empty when there is none.

@@ -133,6 +133,24 @@ func TestAnEngineThatOutlivesItsServerIsSwept(t *testing.T) {
 	}
 }
 
+func TestAProcessThatLeftTheServersGroupIsSweptToo(t *testing.T) {
+	r := newRun(t)
+	wrapper := filepath.Join(filepath.Dir(string(r.dir)), "wrapper")
+	script := "#!/bin/sh\nif [ \"$1\" = serve ]; then setsid sleep 1000 & fi\nexec vllm \"$@\"\n"
+	if err := os.WriteFile(wrapper, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	a := r.assignment(record.KindCell, 1)
+	a.Server.Command, a.Policy.LimitMS = []string{wrapper}, 0
+	j := r.begin(a)
+	if code := j.wait(); code != diag.OK {
+		t.Errorf("exit code %d:\n%s", code, j.out)
+	}
+	if !strings.Contains(j.out.String(), "had left their group") {
+		t.Errorf("there was nothing to sweep:\n%s", j.out)
+	}
+}
+
 func TestAKilledAgentTakesItsServerAlong(t *testing.T) {
 	r := newRun(t)
 	j := r.begin(r.slow(r.assignment(record.KindCell, 1)))

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,5 +42,25 @@ func TestSecretsAreRedactedByTheNameOfTheirVariable(t *testing.T) {
 	w := &work{secrets: secrets([]string{"HF_TOKEN=hf_abcdefgh", "SHORT_KEY=abc", "PATH=/usr/bin", "AWS_SECRET=swordfish1"})}
 	if got := w.redact("hf_abcdefgh abc /usr/bin swordfish1"); got != "[secret] abc /usr/bin [secret]" {
 		t.Error(got)
+	}
+}
+
+func TestTheClientAsksNoProxyForItsServer(t *testing.T) {
+	got := direct([]string{"http_proxy=http://proxy:3128", "NO_PROXY=.cluster"})
+	if want := []string{"no_proxy=127.0.0.1,.cluster", "NO_PROXY=127.0.0.1,.cluster"}; !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestTheUnitsIDIsKnownWhateverTheScheduler(t *testing.T) {
+	for want, env := range map[string][]string{
+		"12": {"SLURM_JOB_ID=14", "SLURM_ARRAY_JOB_ID=12", "SLURM_ARRAY_TASK_ID=1"},
+		"14": {"SLURM_JOB_ID=14"},
+		"3":  {"VTUNE_LOCAL_JOB=3"},
+		"":   nil,
+	} {
+		if got := schedulerID(env); got != want {
+			t.Errorf("%v: %q", env, got)
+		}
 	}
 }

@@ -80,11 +80,11 @@ func agentMain() int {
 			return free()
 		}
 	}
-	err := agent.Run(context.Background(), c)
+	code, err := agent.Run(context.Background(), c)
 	if err != nil {
 		fmt.Println("error:", err)
 	}
-	return int(diag.CodeOf(err))
+	return int(code)
 }
 
 func free() (int, error) {

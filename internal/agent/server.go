@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -116,7 +117,7 @@ func (w *work) launch(ctx context.Context, s vllm.Serve, logPath string) (*serve
 	w.event("server-starting", fmt.Sprintf("gpu-memory-utilization %.2f", s.Utilization))
 	srv := &server{w: w, port: s.Port, key: key, logPath: logPath, logFrom: from, began: w.c.Now(), api: vllm.NewAPI(s.Port, key)}
 	srv.process, err = proc.Start(proc.Spec{
-		Argv: s.Argv(), Env: append(w.c.Env[:len(w.c.Env):len(w.c.Env)], s.Env(key)...), Dir: string(w.dir),
+		Argv: s.Argv(), Env: slices.Concat(w.c.Env, s.Env(key)), Dir: string(w.dir),
 		Stdout: log, Stderr: log, Mark: w.mark, DieWithCaller: true,
 	})
 	if err != nil {
@@ -181,8 +182,14 @@ func (s *server) ended(ctx context.Context) error {
 	return s.classify(e)
 }
 
+// obedient reports whether a process ended as it would on a scheduler's signal. SIGUSR2 is a warning to this process, but it
+// ends those that do not know it.
 func obedient(e proc.Exit) bool {
-	return e.OK() || e.Signal == syscall.SIGTERM || e.Signal == syscall.SIGINT || e.Code == 128+int(syscall.SIGTERM)
+	signal := e.Signal
+	if signal == 0 && e.Code > 128 { // as a shell reports its child's end
+		signal = syscall.Signal(e.Code - 128)
+	}
+	return e.OK() || slices.Contains([]syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2}, signal)
 }
 
 func ordered(ctx context.Context) bool {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,7 +86,7 @@ func start(t *testing.T, s Spec) *Process {
 
 func shell(script string) []string { return []string{"bash", "-c", script} }
 
-// lines gives the pids that scripts append to a file.
+// pids that scripts have appended to a file.
 func pids(t *testing.T, path string, n int) []int {
 	t.Helper()
 	var found []int
@@ -319,6 +320,21 @@ func TestASupervisorSweepsWhatErasedItsMark(t *testing.T) {
 	}
 }
 
+// The agent of a job is a supervisor below the one that runs the job: the brand is the outer one's.
+func TestAnInnerSupervisorSweepsItsOwnByDescent(t *testing.T) {
+	outer, inner := token(t), token(t)
+	me, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, orphan := supervised(t, "role-waiter", outer, fmt.Sprintf("%s role-sweeper %s '%s'; sleep 300", me, inner, erased))
+	defer SweepMarked(context.Background(), outer, 0)
+	eventually(t, "the inner supervisor has swept", func() bool { return !orphan.Alive() })
+	if !p.Identity().Alive() {
+		t.Error("the outer supervisor was swept as well")
+	}
+}
+
 func TestTheBrandFindsWhatErasedItsMarkWhenTheSupervisorWasKilled(t *testing.T) {
 	mark := token(t)
 	p, orphan := supervised(t, "role-waiter", mark, erased+"; sleep 300")
@@ -341,12 +357,41 @@ func TestDieWithCallerEndsTheChildOfAKilledCaller(t *testing.T) {
 	eventually(t, "the child has ended", func() bool { return !child.Alive() })
 }
 
-func TestDieWithCallerOutlivesTheThreadThatStartedIt(t *testing.T) {
-	p := start(t, Spec{Argv: shell(`read -t 1 < <(sleep 300); exit 5`), Mark: token(t), DieWithCaller: true})
+func TestDieWithCallerOutlivesTheThreadThatAskedForIt(t *testing.T) {
+	mark, gate := token(t), name(t, "gate")
+	defer os.Remove(gate)
+	started := make(chan *Process)
+	var thread int
+	var ask func()
+	ask = func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+		if thread = syscall.Gettid(); thread == os.Getpid() {
+			go ask() // elsewhere: the main thread would stay
+			<-t.Context().Done()
+			runtime.UnlockOSThread()
+			return
+		}
+		p, err := Start(Spec{Argv: shell("until [ -e " + gate + " ]; do sleep 0.02; done; exit 5"), Mark: mark, DieWithCaller: true})
+		if err != nil {
+			t.Error(err)
+		}
+		started <- p
+	}
+	go ask()
+	p := <-started
+	if p == nil {
+		return
+	}
+	eventually(t, "the thread is gone", func() bool {
+		_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", thread))
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	if err := os.WriteFile(gate, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	if got := p.Wait(); got.Code != 5 {
 		t.Errorf("ended as %s although its caller lives", got)
 	}
-	p.Stop(t.Context(), 0)
 }
 
 func TestADetachedProcessHasItsOwnSessionALogAndNoMark(t *testing.T) {

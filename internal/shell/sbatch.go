@@ -11,8 +11,8 @@ var (
 	optionKey = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 	bareValue = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./\[\]-]+$`)
 	jobName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	// sbatch looks for these words anywhere in a directive, in any case, before it parses it: they begin a component of a
-	// heterogeneous job. A backslash inside takes them from its sight.
+	// These words begin a component of a heterogeneous job. Some versions of sbatch look for them anywhere in a directive, in
+	// any case, before they take it apart, and blank them out. A backslash inside hides them.
 	components = regexp.MustCompile(`(?i)(pack|het)(job)`)
 )
 

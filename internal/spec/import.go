@@ -78,7 +78,8 @@ func FromScript(name string, src []byte, environment []string) (*Import, error) 
 	set, err := script.Read(name, src, lookUpTable(environment))
 	if err != nil {
 		what, pos := word.BashError(err)
-		return nil, diag.Problems{{Pos: diag.Pos{File: name, Line: max(1, int(pos.Line())), Col: max(1, int(pos.Col()))}, What: "does not parse as bash: " + what}}
+		at := diag.Pos{File: name, Line: max(1, int(pos.Line())), Col: max(1, int(pos.Col()))}
+		return nil, diag.Problems{{Pos: at, What: "does not parse as bash: " + what}}
 	}
 	imp := importer{file: name, set: set}
 	found, problems := 0, diag.Problems{}
@@ -90,7 +91,7 @@ func FromScript(name string, src []byte, environment []string) (*Import, error) 
 		found++
 		switch {
 		case s.Unknown != "":
-			problems = append(problems, diag.Problem{Pos: imp.pos(v.name), Path: v.name, What: s.Unknown, Hint: "write the value out, or set it in the environment with a default in the script: " + v.name + "=${" + v.name + ":-...}"})
+			problems = append(problems, diag.Problem{Pos: imp.pos(v.name), Path: v.name, What: s.Unknown, Hint: "write the value out"})
 		case s.FromEnvironment:
 			imp.note("%s: %q, from the environment", v.name, s.Value)
 		case s.FromFolder:
@@ -98,7 +99,8 @@ func FromScript(name string, src []byte, environment []string) (*Import, error) 
 		}
 	}
 	if found == 0 {
-		problems = append(problems, diag.Problem{Pos: diag.Pos{File: name, Line: 1, Col: 1}, What: "sets none of auto_tune.sh's variables", Hint: "they are " + variableNames()})
+		at := diag.Pos{File: name, Line: 1, Col: 1}
+		problems = append(problems, diag.Problem{Pos: at, What: "sets none of auto_tune.sh's variables", Hint: "they are " + variableNames()})
 	}
 	problems.Sort()
 	if err := problems.Err(); err != nil {

@@ -40,7 +40,7 @@ type symptom struct {
 // such a model length does not fit this accelerator at all, and no step of a probe can help.
 var symptoms = []symptom{
 	{record.CauseFlags, regexp.MustCompile(`To serve at least one request`)},
-	{record.CauseOOM, regexp.MustCompile(`Free memory on device .*less than desired GPU memory utilization`)},
+	{record.CauseOOM, regexp.MustCompile(`(Free|Available) memory on .*less than desired \w+ memory utilization`)},
 	{record.CauseOOM, regexp.MustCompile(`No available memory for the cache blocks`)},
 	{record.CauseOOM, regexp.MustCompile(`\b(CUDA|HIP|XPU|NPU) out of memory|OutOfMemoryError|CUDA error: out of memory|cudaErrorMemoryAllocation`)},
 	{record.CauseOOM, regexp.MustCompile(`RESOURCE_EXHAUSTED|Ran out of memory in memory space`)}, // TPU
@@ -62,7 +62,7 @@ var (
 	// hollow errors only point at another one.
 	hollow   = regexp.MustCompile(`See root cause above|Engine core initialization failed|EngineDeadError|EngineCore encountered an issue|cancelled by user`)
 	colour   = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
-	process  = regexp.MustCompile(`^\(\w[\w ]* pid=\d+\) ?`)
+	process  = regexp.MustCompile(`^\([^()]* pid=\d+\) ?`)
 	level    = regexp.MustCompile(`^(DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d (\[[^\]]*\] ?)?`)
 	header   = regexp.MustCompile(`\d+ validation errors? for \S+$`)
 	pydantic = regexp.MustCompile(` \[type=.*$`)

@@ -94,33 +94,45 @@ func TestAServerThatEndedIsToldByItsOwnError(t *testing.T) {
 	}
 }
 
-// The logs were written by real servers; each is named for its cause: oom-….log, flags-….log.
+// The logs were written by a real server on CPU.
 func TestRealLogsAreTold(t *testing.T) {
-	logs, err := filepath.Glob("../../e2e/testdata/*.log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range logs {
-		want, _, _ := strings.Cut(filepath.Base(path), "-")
-		switch record.Cause(want) {
-		case record.CauseOOM, record.CauseFlags, record.CausePort, record.CauseCrash:
-		default:
-			continue
-		}
-		t.Run(filepath.Base(path), func(t *testing.T) {
-			log, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if f := Classify(Exit{Code: 1, Log: log}); string(f.Cause) != want {
-				t.Errorf("%s: %s", f.Cause, f.Message)
+	for name, want := range map[string]Failure{
+		"start-memory.log":       {record.CauseOOM, "ValueError: Available memory on node 0 (5.81/13.84 GiB) on startup is less than desired CPU memory utilization"},
+		"start-kv-too-small.log": {record.CauseFlags, "ValueError: To serve at least one request with the model's max seq len (1024)"},
+		"start-port-taken.log":   {record.CausePort, "OSError: [Errno 98] Address already in use"},
+		"start-unknown-flag.log": {record.CauseFlags, "vllm: error: unrecognized arguments: --disable-log-requests"},
+		"start-no-model.log":     {record.CauseFlags, "huggingface_hub.errors.HFValidationError: Repo id must be in the form"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := Classify(Exit{Code: 1, Log: real(t, name)})
+			if got.Cause != want.Cause || !strings.HasPrefix(got.Message, want.Message) {
+				t.Errorf("%s: %s", got.Cause, got.Message)
 			}
 		})
 	}
 }
 
+// A start that went well complains of nothing, so its log must not tell a cause when the server is killed later.
+func TestAGoodStartsLogTellsNoCause(t *testing.T) {
+	got := Classify(Exit{Code: -1, Signal: "SIGKILL", Log: real(t, "start.log")})
+	if got.Cause != record.CauseCrash || !strings.HasPrefix(got.Message, "the server was ended by SIGKILL before it was healthy") {
+		t.Errorf("%s: %s", got.Cause, got.Message)
+	}
+}
+
+// real is what a real server or client has written.
+func real(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "..", "e2e", "testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 func FuzzAFailureAlwaysHasACauseAndAMessage(f *testing.F) {
 	f.Add(engineLog("ValueError: "+freeMemory), 1, false, false)
+	f.Add(string(real(f, "start-memory.log")), 1, false, false)
 	f.Add("vllm serve: error: x", 2, false, false)
 	f.Add("\xff\x00\n\n(a pid=1) ERROR 01-01 00:00:00 [x] ", 0, true, true)
 	f.Fuzz(func(t *testing.T, log string, code int, healthy, timedOut bool) {

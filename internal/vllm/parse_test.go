@@ -1,6 +1,7 @@
 package vllm
 
 import (
+	"bytes"
 	"math"
 	"strings"
 	"testing"
@@ -31,6 +32,31 @@ func TestABenchmarkResultIsRead(t *testing.T) {
 	}
 }
 
+func TestRealBenchmarkResultsAreRead(t *testing.T) {
+	for name, check := range map[string]func(BenchResult) bool{
+		"bench-inf.json": func(r BenchResult) bool {
+			return r.Rate.IsInf() && r.Metrics.Completed == r.Sent && r.Metrics.E2EL.P99 > r.Metrics.E2EL.P50
+		},
+		"bench-rate.json": func(r BenchResult) bool {
+			return r.Rate > 0 && !r.Rate.IsInf() && r.Metrics.Completed == r.Sent && r.Metrics.RequestThroughput > 0
+		},
+		"bench-dead-server.json": func(r BenchResult) bool {
+			return r.Sent == 5 && r.Metrics.Completed == 0 && r.Metrics.Failed == 5 && r.Metrics.E2EL.P99 == 0
+		},
+	} {
+		if r, err := ParseBench(real(t, name)); err != nil || !check(r) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
+func TestRealMetricsAreRead(t *testing.T) {
+	m, err := ParseMetrics(bytes.NewReader(real(t, "metrics.txt")))
+	if err != nil || m.PrefixQueries == 0 {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 func TestAnInfiniteRateIsAWord(t *testing.T) {
 	got, err := ParseBench([]byte(`{"request_rate": "inf", "request_goodput": null}`))
 	if err != nil || !got.Rate.IsInf() {
@@ -49,6 +75,7 @@ func TestWhatIsNoResultIsAnError(t *testing.T) {
 
 func FuzzBenchResultsAreNeverNegativeOrEndless(f *testing.F) {
 	f.Add([]byte(benchJSON))
+	f.Add(real(f, "bench-rate.json"))
 	f.Add([]byte(`{"request_rate":"inf","completed":0,"p99_e2el_ms":0.0}`))
 	f.Add([]byte(`{"a":-Infinity,"b":"\"NaN`))
 	f.Fuzz(func(t *testing.T, data []byte) {

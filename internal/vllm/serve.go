@@ -95,3 +95,20 @@ func hasFlag(flags []string, name string) bool {
 	}
 	return false
 }
+
+// Public is the command line with which a person serves what was measured: without the loopback address, the throw-away port
+// and the random weights, which belong to measuring.
+func (s Serve) Public() []string {
+	s.Profiler = nil
+	measured := s.Argv()
+	var argv []string
+	for i := 0; i < len(measured); i++ {
+		ours := measured[i] == "--host" || measured[i] == "--port" || measured[i] == "--load-format" && measured[i+1] == "dummy"
+		if ours {
+			i++ // and its value
+			continue
+		}
+		argv = append(argv, measured[i])
+	}
+	return argv
+}

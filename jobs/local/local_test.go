@@ -269,6 +269,64 @@ func TestOfManyDaemonsOneSchedules(t *testing.T) {
 	}
 }
 
+func TestOfManyRunnersOneRunsTheJob(t *testing.T) {
+	p := newPool(t, 1, 0)
+	if _, err := p.settle(); err != nil {
+		t.Fatal(err)
+	}
+	r := p.request("job", "echo >> runs; "+wait("go"))
+	if _, err := p.queue.add(request{Schema: schema, Run: "run", Name: "job", Script: r.Script, Log: r.Log, WorkDir: p.dir}); err != nil {
+		t.Fatal(err)
+	}
+	if err := publishOnce(folder(p.config.Dir).start(1), start{Schema: schema, Slots: []int{0}, Token: t.Name() + p.dir}); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan proc.Exit)
+	const rivals = 4
+	for range rivals {
+		rival, err := proc.Start(proc.Spec{Argv: append(p.config.Program, RunnerCommand, p.config.Dir, "1"), Stderr: os.Stderr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { ended <- rival.Wait() }()
+	}
+	for i := range rivals {
+		if i == rivals-1 { // the others have given way; the last one runs the job
+			p.touch("go")
+		}
+		if exit := <-ended; !exit.OK() {
+			t.Errorf("a runner ended as %s", exit)
+		}
+	}
+	if got := p.read("runs"); got != "\n" {
+		t.Errorf("the job ran %d times", len(got))
+	}
+	p.until("job", jobs.Completed)
+}
+
+// Whoever submits in the moment in which a daemon retires saw a living one, and starts no other.
+func TestADaemonThatRetiresLooksAgain(t *testing.T) {
+	p := newPool(t, 1, 0)
+	if _, err := p.settle(); err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{dir: folder(p.config.Dir), queue: newQueue(folder(p.config.Dir))}
+	for i, want := range []bool{false, true} {
+		number, err := d.dir.claim()
+		if err != nil || number != i+1 {
+			t.Fatalf("claimed number %d: %v", number, err)
+		}
+		if want {
+			if _, err := p.queue.add(request{Schema: schema, Run: "run", Name: "late"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if again, err := d.retire(number); err != nil || again != want {
+			t.Errorf("a daemon that retires goes on: %v, want %v: %v", again, want, err)
+		}
+	}
+}
+
 func TestAnIdleDaemonRetiresAndSubmitStartsAnother(t *testing.T) {
 	p := newPool(t, 1, 0)
 	p.submit("one", "true")

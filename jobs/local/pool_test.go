@@ -93,6 +93,12 @@ func clear(t *testing.T, dir string) {
 	if r, err := q.dir.reign(); err != nil {
 		t.Error(err)
 	} else if !r.over {
+		for _, j := range q.order {
+			if j.exit == nil {
+				_ = publishOnce(q.dir.cancel(j.id), cancel{})
+			}
+		}
+		eventually(t, "all jobs have ended", func() bool { return q.refresh() == nil && !q.unfinished() })
 		_ = r.owner.Signal(syscall.SIGTERM)
 		eventually(t, "the daemon has ended", func() bool { return !r.owner.Alive() })
 	}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -304,4 +306,64 @@ func TestRenderedScriptsRunTheirAgents(t *testing.T) {
 			t.Errorf("%s is not in\n%s", want, job)
 		}
 	}
+}
+
+// TestALabLeavesNothingBehind holds the lab's own scripts: up may be run again, down finds also what a dead slurmd left.
+func TestALabLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	l := startLab(t)
+	if out, err := exec.Command("../../lab/slurm-up", "-d", l.dir).Output(); err != nil || string(out) != "export SLURM_CONF="+l.dir+"/slurm.conf\n" {
+		t.Errorf("up again: %v: %s", err, out)
+	}
+	if _, err := l.scheduler().Submit(t.Context(), l.request("long", "touch started; exec sleep 1000")); err != nil {
+		t.Fatal(err)
+	}
+	l.await("the job", func() bool {
+		_, err := os.Stat(filepath.Join(l.dir, "started"))
+		return err == nil
+	})
+	if len(l.processes()) < 7 { // munged, slurmctld, four slurmd, the job
+		t.Errorf("running: %q", l.processes())
+	}
+	data, err := os.ReadFile(filepath.Join(l.dir, "slurmd-node1.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	node1, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(node1, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second finds nothing to do
+		if out, err := exec.Command("../../lab/slurm-down", "-d", l.dir).CombinedOutput(); err != nil {
+			t.Errorf("down: %v: %s", err, out)
+		}
+	}
+	if left := l.processes(); len(left) > 0 {
+		t.Errorf("left running: %q", left)
+	}
+	if _, err := os.Stat(l.dir); err == nil {
+		t.Error("its directory is still there")
+	}
+}
+
+// processes are the commands of every living process of the lab: by its arguments, or as part of one of its jobs.
+func (l lab) processes() []string {
+	l.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		l.Fatal(err)
+	}
+	var found []string
+	for _, dir := range dirs {
+		args, _ := os.ReadFile(filepath.Join(dir, "cmdline")) // empty for one that has ended meanwhile
+		env, _ := os.ReadFile(filepath.Join(dir, "environ"))
+		inJob := strings.Contains(string(env), "SLURM_CONF="+l.dir+"/") && strings.Contains(string(env), "SLURM_JOB_ID=")
+		if strings.Contains(string(args), l.dir+"/") || inJob {
+			found = append(found, strings.ReplaceAll(string(args), "\x00", " "))
+		}
+	}
+	return found
 }

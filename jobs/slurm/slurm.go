@@ -191,8 +191,7 @@ func (s *Scheduler) Cancel(ctx context.Context, handles []jobs.Handle) error {
 	return nil
 }
 
-// isJobID accepts a job, an array or a task of an array, and nothing that scancel could take for an option or a range.
-func isJobID(s string) bool {
-	ok, _ := regexp.MatchString(`^[0-9]+(_[0-9]+)?$`, s)
-	return ok
-}
+// jobID is a job, an array or a task of an array, and nothing that scancel could take for an option or a range.
+var jobID = regexp.MustCompile(`^[0-9]+(_[0-9]+)?$`)
+
+func isJobID(s string) bool { return jobID.MatchString(s) }

@@ -127,8 +127,9 @@ func TestBashAgreesWithEveryKnownValue(t *testing.T) {
 	if err != nil {
 		t.Skip("bash is not installed: apt-get install bash")
 	}
+	known := 0
 	rapid.Check(t, func(t *rapid.T) {
-		word := rapid.SampledFrom([]string{"a", `"b c"`, `'d $A'`, `\ `, `\$`, "$A", `"$A"`, "${B}", "${C:-x}", `${C:-"y z"}`, "${A:+n}", `"\a\\"`, "~", "/", "${A-q}", `"~"`, "${E:-e}"})
+		word := rapid.SampledFrom([]string{"a", `"b c"`, `'d $A'`, `\ `, `\$`, "$A", `"$A"`, "${B}", "${C:-x}", `${C:-"y z"}`, "${A:+n}", `"\a\\"`, "~", "/", "${A-q}", `"~"`, "${E:-e}", "'", `"`, ":~", "~/", `"${P:-~}"`, `"${P:-'a'}"`, `"${P:-\$}"`, `"${P:-"b c"}"`, `${P:-~}`, `"${P:-$A}"`, `${P:-'$A'}`, `"${P:-a  b}"`, "a:b"})
 		var src strings.Builder
 		for range rapid.IntRange(1, 5).Draw(t, "lines") {
 			name := rapid.SampledFrom([]string{"A=", "B=", "X=", "X+=", "export X=", "C="}).Draw(t, "name")
@@ -138,6 +139,7 @@ func TestBashAgreesWithEveryKnownValue(t *testing.T) {
 		if err != nil || got["X"].Unknown != "" {
 			return
 		}
+		known++
 		c := exec.Command(bash, "--norc", "--noprofile", "-c", src.String()+"printf %s \"$X\"")
 		c.Env = []string{"E=env", "HOME=/home/u"}
 		out, err := c.Output()
@@ -148,4 +150,7 @@ func TestBashAgreesWithEveryKnownValue(t *testing.T) {
 			t.Fatalf("bash says %q, Read says %q:\n%s", out, got["X"].Value, src.String())
 		}
 	})
+	if known == 0 {
+		t.Error("nothing was compared")
+	}
 }

@@ -21,19 +21,11 @@ func (e *evaluator) word(w *syntax.Word) (string, error) {
 	}
 	var b strings.Builder
 	for i, part := range w.Parts {
-		lit, ok := part.(*syntax.Lit)
-		if rest, tilde := strings.CutPrefix(value(lit), "~"); ok && i == 0 && tilde {
-			if rest != "" && rest[0] != '/' {
-				return "", &unknown{lit.Pos(), "another user's home is not known"}
-			}
-			home, err := e.variable("HOME", lit.Pos())
-			if err != nil {
-				return "", err
-			}
-			b.WriteString(home + unescape(rest, ""))
-			continue
+		read := e.unquoted
+		if lit, ok := part.(*syntax.Lit); ok && i == 0 && startsHome(lit.Value, len(w.Parts) == 1) {
+			read = e.home
 		}
-		v, err := e.part(part, "")
+		v, err := read(part)
 		if err != nil {
 			return "", err
 		}
@@ -42,20 +34,36 @@ func (e *evaluator) word(w *syntax.Word) (string, error) {
 	return b.String(), nil
 }
 
-func value(l *syntax.Lit) string {
-	if l == nil {
-		return ""
+// startsHome: bash expands a tilde only where no quote follows before the next slash.
+func startsHome(s string, whole bool) bool {
+	rest, ok := strings.CutPrefix(s, "~")
+	return ok && (rest != "" || whole)
+}
+
+func (e *evaluator) home(p syntax.WordPart) (string, error) {
+	rest := p.(*syntax.Lit).Value[len("~"):]
+	if rest != "" && rest[0] != '/' || strings.Contains(rest, ":~") {
+		return "", &unknown{p.Pos(), "this use of ~ is not read"}
 	}
-	return l.Value
+	home, err := e.variable("HOME", p.Pos())
+	return home + unescape(rest, ""), err
+}
+
+func (e *evaluator) unquoted(p syntax.WordPart) (string, error) {
+	if lit, ok := p.(*syntax.Lit); ok {
+		if strings.Contains(lit.Value, ":~") {
+			return "", &unknown{p.Pos(), "this use of ~ is not read"}
+		}
+		return unescape(lit.Value, ""), nil
+	}
+	return e.part(p, false)
 }
 
 // quotable is what a backslash quotes inside double quotes; elsewhere it quotes anything.
 const quotable = "$`\"\\\n"
 
-func (e *evaluator) part(p syntax.WordPart, quotable string) (string, error) {
+func (e *evaluator) part(p syntax.WordPart, inQuotes bool) (string, error) {
 	switch p := p.(type) {
-	case *syntax.Lit:
-		return unescape(p.Value, quotable), nil
 	case *syntax.SglQuoted:
 		if p.Dollar && strings.Contains(p.Value, `\`) {
 			return "", &unknown{p.Pos(), "escapes of $'...' are not read"}
@@ -64,7 +72,7 @@ func (e *evaluator) part(p syntax.WordPart, quotable string) (string, error) {
 	case *syntax.DblQuoted:
 		return e.quoted(p)
 	case *syntax.ParamExp:
-		return e.parameter(p)
+		return e.parameter(p, inQuotes)
 	case *syntax.CmdSubst:
 		return e.command(p)
 	}
@@ -74,7 +82,35 @@ func (e *evaluator) part(p syntax.WordPart, quotable string) (string, error) {
 func (e *evaluator) quoted(q *syntax.DblQuoted) (string, error) {
 	var b strings.Builder
 	for _, p := range q.Parts {
-		v, err := e.part(p, quotable)
+		if lit, ok := p.(*syntax.Lit); ok {
+			b.WriteString(unescape(lit.Value, quotable))
+			continue
+		}
+		v, err := e.part(p, true)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(v)
+	}
+	return b.String(), nil
+}
+
+// fallback is the word of ${X:-word}. Inside double quotes, single quotes and backslashes in it follow rules of their own.
+func (e *evaluator) fallback(w *syntax.Word, inQuotes bool) (string, error) {
+	if w == nil || !inQuotes {
+		return e.word(w)
+	}
+	var b strings.Builder
+	for _, p := range w.Parts {
+		lit, ok := p.(*syntax.Lit)
+		if _, single := p.(*syntax.SglQuoted); single || ok && strings.Contains(lit.Value, `\`) {
+			return "", &unknown{p.Pos(), "quotes within quotes are not read"}
+		}
+		if ok {
+			b.WriteString(lit.Value)
+			continue
+		}
+		v, err := e.part(p, true)
 		if err != nil {
 			return "", err
 		}
@@ -98,7 +134,7 @@ func unescape(s, quotable string) string {
 	return b.String()
 }
 
-func (e *evaluator) parameter(p *syntax.ParamExp) (string, error) {
+func (e *evaluator) parameter(p *syntax.ParamExp, inQuotes bool) (string, error) {
 	plain := p.Param != nil && !p.Excl && !p.Length && !p.Width && p.Slice == nil && p.Repl == nil && p.Names == 0
 	if !plain || p.Index != nil && p.Param.Value != "BASH_SOURCE" {
 		return "", &unknown{p.Pos(), "this kind of expansion is not read"}
@@ -119,7 +155,7 @@ func (e *evaluator) parameter(p *syntax.ParamExp) (string, error) {
 	if isSet {
 		return e.variable(p.Param.Value, p.Pos())
 	}
-	return e.word(p.Exp.Word)
+	return e.fallback(p.Exp.Word, inQuotes)
 }
 
 func (e *evaluator) lookUp(name string) (Variable, bool) {

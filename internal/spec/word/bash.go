@@ -42,7 +42,8 @@ func BashError(err error) (what string, pos syntax.Pos) {
 func plainSecret(file *syntax.File) (found *Fault) {
 	syntax.Walk(file, func(n syntax.Node) bool {
 		if a, ok := n.(*syntax.Assign); ok && a.Name != nil && a.Value != nil && soundsSecret(a.Name.Value) && isLiteral(a.Value) {
-			found = &Fault{What: a.Name.Value + " sounds like a secret, which must not stand in a file", Hint: "list the name under server.secrets and export the value before you submit", Offset: int(a.Pos().Col()) - 1}
+			found = secretFault(a.Name.Value)
+			found.Offset = int(a.Pos().Col()) - 1
 		}
 		return found == nil
 	})

@@ -13,7 +13,7 @@ func Variable() Rule {
 		case ownVariable(v):
 			return &Fault{What: v + " is set by vtune"}
 		case soundsSecret(v):
-			return &Fault{What: v + " sounds like a secret, which must not stand in a file", Hint: "list the name under server.secrets and export the value before you submit"}
+			return secretFault(v)
 		}
 		return nil
 	}}
@@ -41,6 +41,13 @@ func ownVariable(name string) bool {
 		return true
 	}
 	return false
+}
+
+func secretFault(name string) *Fault {
+	return &Fault{
+		What: name + " sounds like a secret, which must not stand in a file",
+		Hint: "list the name under server.secrets and export the value before you submit",
+	}
 }
 
 // soundsSecret goes by whole words, so that TOKENIZERS_PARALLELISM passes and HF_TOKEN does not.

@@ -42,7 +42,10 @@ func TimeLimit() Rule {
 			return &Fault{What: fmt.Sprintf("%q is not a time limit", v), Hint: "write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS"}
 		}
 		if seconds < 120 {
-			return &Fault{What: fmt.Sprintf("%q is %d s; no server starts and is measured in less than 2 minutes", v, seconds), Hint: "a single number counts minutes, A:B minutes and seconds"}
+			return &Fault{
+				What: fmt.Sprintf("%q is %d s; no server starts and is measured in less than 2 minutes", v, seconds),
+				Hint: "a single number counts minutes, A:B minutes and seconds",
+			}
 		}
 		return nil
 	}}

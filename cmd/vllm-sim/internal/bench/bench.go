@@ -98,7 +98,7 @@ func parseBench(args []string, env func(string) string) (benchOptions, error) {
 			return o, wrong("extra-body", err)
 		}
 	}
-	if err := own.Check(); err != nil {
+	if err := o.own.Check(); err != nil {
 		return o, cli.UsageError{Prog: prog, Message: err.Error()}
 	}
 	if !math.IsNaN(temperature) {

@@ -1,4 +1,4 @@
-package main
+package tuning
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 
 // writeUnit writes scripts and assignments of a unit. It comes before the unit's intent, so that nothing is ever submitted whose
 // script is not whole; writing it again before the intent is there changes nothing that anybody has seen.
-func (t *tuning) writeUnit(u record.Unit, f *collect.FollowUp) error {
+func (t *Tuning) writeUnit(u record.Unit, f *collect.FollowUp) error {
 	for _, j := range u.Jobs {
 		if err := t.writeJob(j, f); err != nil {
 			return err
@@ -24,46 +24,47 @@ func (t *tuning) writeUnit(u record.Unit, f *collect.FollowUp) error {
 	if !u.Array() {
 		return nil
 	}
-	if err := os.MkdirAll(t.dir.Job(u.ID), 0o755); err != nil {
+	if err := os.MkdirAll(t.Dir.Job(u.ID), 0o755); err != nil {
 		return err
 	}
 	var tasks strings.Builder
 	for _, j := range u.Jobs {
 		fmt.Fprintln(&tasks, j.ID)
 	}
-	if err := fsx.Publish(t.dir.Tasks(u.ID), []byte(tasks.String()), 0o644); err != nil {
+	if err := fsx.Publish(t.Dir.Tasks(u.ID), []byte(tasks.String()), 0o644); err != nil {
 		return err
 	}
 	v := t.view(u.ID, u.Jobs[0])
-	v.Jobs, v.Tasks, v.TaskCount, v.Throttle = t.dir.Jobs(), t.dir.Tasks(u.ID), len(u.Jobs), u.Throttle
+	v.Log += ".%a"
+	v.Tasks, v.Throttle, v.TasksFile, v.JobsDir = len(u.Jobs), u.Throttle, t.Dir.Tasks(u.ID), t.Dir.Jobs()
 	return t.writeScript(u.ID, templates.SlurmArray, v)
 }
 
-func (t *tuning) writeJob(j record.Job, f *collect.FollowUp) error {
-	if err := os.MkdirAll(t.dir.Job(j.ID), 0o755); err != nil {
+func (t *Tuning) writeJob(j record.Job, f *collect.FollowUp) error {
+	if err := os.MkdirAll(t.Dir.Job(j.ID), 0o755); err != nil {
 		return err
 	}
 	a := t.assignment(j, f)
-	if err := fsx.PublishJSON(t.dir.Assignment(j.ID), a); err != nil {
+	if err := fsx.PublishJSON(t.Dir.Assignment(j.ID), a); err != nil {
 		return err
 	}
 	v := t.view(j.ID, j)
-	v.Assignment = t.dir.Assignment(j.ID)
-	v.Commands = byHand(a)
+	v.Assignment = t.Dir.Assignment(j.ID)
+	v.ServerCommand, v.BenchCommand = byHand(a)
 	template := templates.Local
-	if t.run.Scheduler == "slurm" {
+	if t.Run.Scheduler == "slurm" {
 		template = templates.Slurm
 	}
 	return t.writeScript(j.ID, template, v)
 }
 
-func (t *tuning) view(id string, j record.Job) templates.View {
+func (t *Tuning) view(id string, j record.Job) templates.View {
 	v := templates.View{
-		Run: t.run.ID, Job: id, Name: record.JobName(t.run.ID, id), RunDir: string(t.dir), Agent: t.dir.Agent(), Log: t.dir.JobLog(id),
-		Site: t.spec.Site, GPUs: j.Resources.GPUs, SignalLead: signalLead(j.Resources.Seconds),
+		Run: t.Run.ID, Name: record.JobName(t.Run.ID, id), RunDir: string(t.Dir), Agent: t.Dir.Agent(), Log: t.Dir.JobLog(id),
+		Site: t.spec.Site, Resources: j.Resources, SignalLead: signalLead(j.Resources.Seconds),
 	}
 	if len(t.spec.Server.Secrets) > 0 {
-		v.Secrets = t.dir.Secrets()
+		v.Secrets = t.Dir.Secrets()
 	}
 	return v
 }
@@ -76,7 +77,7 @@ func signalLead(limit int) int { return min(120, limit/4) }
 const examplePort = 8000
 
 // byHand are the commands with which a person repeats what a job does, as far as they are known before the job runs.
-func byHand(a record.Assignment) [][]string {
+func byHand(a record.Assignment) (server, bench []string) {
 	utilization := a.Utilization
 	if utilization == 0 {
 		utilization = 0.9
@@ -86,22 +87,21 @@ func byHand(a record.Assignment) [][]string {
 		load = *a.Profile
 	}
 	serve := vllm.Serve{Server: a.Server, Cell: a.Cell, Utilization: utilization, Port: examplePort}
-	bench := vllm.Bench{
+	if a.Kind == record.KindProbe {
+		return serve.Argv(), nil
+	}
+	return serve.Argv(), vllm.Bench{
 		Server: a.Server, Workload: a.Workload, Load: load, LimitMS: a.Policy.LimitMS, Seed: a.Seed, Port: examplePort,
 		ResultDir: ".", ResultFile: "bench.json",
-	}
-	if a.Kind == record.KindProbe {
-		return [][]string{serve.Argv()}
-	}
-	return [][]string{serve.Argv(), bench.Argv()}
+	}.Argv()
 }
 
-func (t *tuning) writeScript(id, template string, v templates.View) error {
+func (t *Tuning) writeScript(id, template string, v templates.View) error {
 	script, err := t.templates.Render(template, v)
 	if err != nil {
 		return err
 	}
-	return fsx.Publish(t.dir.Script(id), script, 0o755)
+	return fsx.Publish(t.Dir.Script(id), script, 0o755)
 }
 
 // outUnit is a unit that the scheduler has acknowledged.
@@ -111,8 +111,8 @@ type outUnit struct {
 }
 
 // recorded are the units that were acknowledged, by the scheduler's id.
-func (t *tuning) recorded() (map[string]outUnit, error) {
-	intents, err := filepath.Glob(filepath.Join(t.dir.Jobs(), "*", "intent.json"))
+func (t *Tuning) recorded() (map[string]outUnit, error) {
+	intents, err := filepath.Glob(filepath.Join(t.Dir.Jobs(), "*", "intent.json"))
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (t *tuning) recorded() (map[string]outUnit, error) {
 		var in record.Intent
 		var out record.Submitted
 		id := filepath.Base(filepath.Dir(path))
-		if fsx.ReadJSON(path, &in) == nil && fsx.ReadJSON(t.dir.Submitted(id), &out) == nil {
+		if fsx.ReadJSON(path, &in) == nil && fsx.ReadJSON(t.Dir.Submitted(id), &out) == nil {
 			units[out.ID] = outUnit{in.Unit, out.Cluster}
 		}
 	}

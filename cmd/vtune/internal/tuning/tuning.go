@@ -1,10 +1,13 @@
-package main
+// Package tuning is an open run in the hands of a command: its records together with the parts that act on it. It puts the
+// rooms of the house together (plan, templates, schedulers, collector) and decides nothing that they could decide.
+package tuning
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -23,45 +26,64 @@ import (
 	"vtune/templates"
 )
 
-// tuning is an open run: its records, and the parts that act on it.
-type tuning struct {
-	app       *app
-	dir       record.Dir
-	run       record.Run
-	plan      record.Plan
+// World is what of the world around it a run may use.
+type World struct {
+	Env     []string
+	Now     func() time.Time
+	Program string    // the name vtune was called by, for printed next commands
+	Version string    // of this build
+	Err     io.Writer // the conversation
+}
+
+func (w World) getenv(name string) (string, bool) {
+	for _, e := range w.Env {
+		if k, v, ok := strings.Cut(e, "="); ok && k == name {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// Tuning is an open run.
+type Tuning struct {
+	Dir  record.Dir
+	Run  record.Run
+	Plan record.Plan
+
+	world     World
 	spec      *spec.Spec
 	scheduler jobs.Scheduler
 	templates *templates.Set
 }
 
-// open reads a run directory back. The effective spec is read, not the user's file: what a run means is fixed at submit.
-func (a *app) open(path string) (*tuning, error) {
+// Open reads a run directory back. The effective spec is read, not the user's file: what a run means is fixed at submit.
+func Open(w World, path string) (*Tuning, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	t := &tuning{app: a, dir: record.Dir(abs)}
-	if err := fsx.ReadJSON(t.dir.Run(), &t.run); err != nil {
+	t := &Tuning{world: w, Dir: record.Dir(abs)}
+	if err := fsx.ReadJSON(t.Dir.Run(), &t.Run); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s is no run directory: it has no run.json", path)
 		}
-		return nil, diag.Wrap(err, diag.Usage, "a run directory is what `"+a.program+" submit` prints: <base>/auto-benchmark/<time>")
+		return nil, diag.Wrap(err, diag.Usage, "a run directory is what `"+w.Program+" submit` prints: <base>/auto-benchmark/<time>")
 	}
-	if err := fsx.ReadJSON(t.dir.Plan(), &t.plan); err != nil {
+	if err := fsx.ReadJSON(t.Dir.Plan(), &t.Plan); err != nil {
 		return nil, err
 	}
-	if t.spec, err = spec.Load(t.dir.Effective()); err != nil {
+	if t.spec, err = spec.Load(t.Dir.Effective()); err != nil {
 		return nil, err
 	}
 	return t, t.equip()
 }
 
 // equip makes the parts that depend on the scheduler's kind.
-func (t *tuning) equip() (err error) {
-	if t.templates, err = templates.Load(existing(t.dir.Templates())); err != nil {
+func (t *Tuning) equip() (err error) {
+	if t.templates, err = templates.Load(existing(t.Dir.Templates())); err != nil {
 		return err
 	}
-	t.scheduler, err = newScheduler(t.app, t.dir, t.run)
+	t.scheduler, err = newScheduler(t.world, t.Dir, t.Run)
 	return err
 }
 
@@ -72,10 +94,10 @@ func existing(dir string) string {
 	return dir
 }
 
-func newScheduler(a *app, dir record.Dir, run record.Run) (jobs.Scheduler, error) {
+func newScheduler(w World, dir record.Dir, run record.Run) (jobs.Scheduler, error) {
 	switch run.Scheduler {
 	case "slurm":
-		return slurm.New(slurm.Config{Env: a.env}), nil
+		return slurm.New(slurm.Config{Env: w.Env}), nil
 	case "local":
 		return local.New(local.Config{Dir: dir.Scheduler(), Program: []string{dir.Agent()}, Slots: run.Slots}), nil
 	}
@@ -83,18 +105,18 @@ func newScheduler(a *app, dir record.Dir, run record.Run) (jobs.Scheduler, error
 }
 
 // submitter asks the scheduler what it can do and returns the protocol's executor for this run.
-func (t *tuning) submitter(ctx context.Context) (*jobs.Submitter, error) {
+func (t *Tuning) submitter(ctx context.Context) (*jobs.Submitter, error) {
 	caps, err := t.scheduler.Capabilities(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &jobs.Submitter{
-		Dir: t.dir, Run: t.run, Scheduler: t.scheduler, Caps: caps, Now: t.app.now, Settle: 2 * time.Minute,
+		Dir: t.Dir, Run: t.Run, Scheduler: t.scheduler, Caps: caps, Now: t.world.Now, Settle: 2 * time.Minute,
 	}, nil
 }
 
-// lease makes this process the only one that submits and collects for the run.
-func (t *tuning) lease(ctx context.Context, doing string) (*fsx.Lease, error) {
+// Lease makes this process the only one that submits and collects for the run.
+func (t *Tuning) Lease(ctx context.Context, doing string) (*fsx.Lease, error) {
 	self, err := proc.Self()
 	if err != nil {
 		return nil, err
@@ -103,7 +125,7 @@ func (t *tuning) lease(ctx context.Context, doing string) (*fsx.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := fsx.Acquire(ctx, t.dir.Collector(), fsx.LeaseConfig{
+	l, err := fsx.Acquire(ctx, t.Dir.Collector(), fsx.LeaseConfig{
 		Me:   fsx.Owner{Host: self.Host, User: userName(), PID: self.PID, Start: string(start), Doing: doing},
 		Beat: 10 * time.Second, Stale: time.Minute,
 		Alive: func(o fsx.Owner) bool {
@@ -113,8 +135,8 @@ func (t *tuning) lease(ctx context.Context, doing string) (*fsx.Lease, error) {
 	})
 	var held *fsx.HeldError
 	if errors.As(err, &held) {
-		return nil, diag.Wrap(fmt.Errorf("run %s is in other hands: %w", t.dir, err), diag.Busy,
-			fmt.Sprintf("%s status %s shows how it goes; one process at a time decides on a run", t.app.program, t.dir))
+		return nil, diag.Wrap(fmt.Errorf("run %s is in other hands: %w", t.Dir, err), diag.Busy,
+			fmt.Sprintf("%s status %s shows how it goes; one process at a time decides on a run", t.world.Program, t.Dir))
 	}
 	return l, err
 }
@@ -127,13 +149,13 @@ func userName() string {
 }
 
 // schedulerError gives an adapter's error the exit code and the hint that its kind deserves.
-func (t *tuning) schedulerError(err error) error {
-	again := fmt.Sprintf("nothing is lost: %s submit %s goes on from here and submits nothing twice", t.app.program, t.dir)
+func (t *Tuning) schedulerError(err error) error {
+	again := fmt.Sprintf("nothing is lost: %s submit %s goes on from here and submits nothing twice", t.world.Program, t.Dir)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, jobs.ErrRefused):
-		return diag.Wrap(err, diag.Scheduler, refusalHint(err.Error(), string(t.dir)))
+		return diag.Wrap(err, diag.Scheduler, refusalHint(err.Error(), string(t.Dir)))
 	case errors.Is(err, jobs.ErrUnavailable), errors.Is(err, jobs.ErrAmbiguous), errors.Is(err, jobs.ErrBackpressure):
 		return diag.Wrap(err, diag.Scheduler, again)
 	}

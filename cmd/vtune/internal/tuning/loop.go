@@ -1,18 +1,62 @@
-package main
+package tuning
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"time"
 
 	"vtune/collect"
+	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/jobs"
 )
 
 // This file closes the loop: the collector decides, and what it decided becomes jobs here.
 
+// Submit puts the planned units out that are not out yet.
+func (t *Tuning) Submit(ctx context.Context) (jobs.Report, error) {
+	s, err := t.submitter(ctx)
+	if err != nil {
+		return jobs.Report{}, t.schedulerError(err)
+	}
+	rep, err := s.Units(ctx, t.Plan.Units)
+	return rep, t.schedulerError(err)
+}
+
+// Collector of the run; see collect.Config for grace. The caller holds the lease.
+func (t *Tuning) Collector(grace time.Duration) *collect.Collector {
+	return collect.New(collect.Config{
+		Dir: t.Dir, Look: t.Seen, Submit: t.submitAll, Cancel: t.cancelJobs, Now: t.world.Now, Grace: grace,
+	})
+}
+
+// Cancel marks the run as cancelled and ends its recorded jobs. The mark comes first: from then on no collector submits a
+// follow-up, and an agent that starts all the same skips its work, so the jobs recorded by then are all there will be.
+func (t *Tuning) Cancel(ctx context.Context) (ended int, err error) {
+	data, err := fsx.JSON(record.Cancelled{Schema: record.Schema, By: userName(), At: t.world.Now().UTC()})
+	if err != nil {
+		return 0, err
+	}
+	if err := fsx.PublishNew(t.Dir.Cancelled(), data, 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
+		return 0, err
+	}
+	units, err := t.recorded()
+	if err != nil {
+		return 0, err
+	}
+	var ids []string
+	for _, u := range units {
+		for _, j := range u.Jobs {
+			ids = append(ids, j.ID)
+		}
+	}
+	return len(ids), t.cancelJobs(ctx, ids)
+}
+
 // submitAll puts recorded units out again and new follow-ups in. It is what collect is handed as Submit.
-func (t *tuning) submitAll(ctx context.Context, units []record.Unit, follow []collect.FollowUp) error {
+func (t *Tuning) submitAll(ctx context.Context, units []record.Unit, follow []collect.FollowUp) error {
 	s, err := t.submitter(ctx)
 	if err != nil {
 		return t.schedulerError(err)
@@ -30,8 +74,8 @@ func (t *tuning) submitAll(ctx context.Context, units []record.Unit, follow []co
 }
 
 // assignment is what job j's agent is told, with what a follow-up knows on top.
-func (t *tuning) assignment(j record.Job, f *collect.FollowUp) record.Assignment {
-	a := jobs.Assignment(t.spec, t.plan, t.run.ID, j)
+func (t *Tuning) assignment(j record.Job, f *collect.FollowUp) record.Assignment {
+	a := jobs.Assignment(t.spec, t.Plan, t.Run.ID, j)
 	if f == nil {
 		return a
 	}
@@ -43,10 +87,10 @@ func (t *tuning) assignment(j record.Job, f *collect.FollowUp) record.Assignment
 	return a
 }
 
-// seen maps the scheduler's answer to the run's jobs. It is what collect is handed as Look. A status counts only with the id
+// Seen maps the scheduler's answer to the run's jobs. It is what collect is handed as Look. A status counts only with the id
 // that was recorded for its unit: a duplicate under the same name, left by an answer that was lost, is not the job.
-func (t *tuning) seen(ctx context.Context) ([]collect.Seen, error) {
-	list, err := t.scheduler.List(ctx, t.run.ID)
+func (t *Tuning) Seen(ctx context.Context) ([]collect.Seen, error) {
+	list, err := t.scheduler.List(ctx, t.Run.ID)
 	if err != nil {
 		return nil, t.schedulerError(err)
 	}
@@ -70,7 +114,7 @@ func (t *tuning) seen(ctx context.Context) ([]collect.Seen, error) {
 }
 
 // cancelJobs ends jobs at the scheduler by their recorded ids. It is what collect is handed as Cancel.
-func (t *tuning) cancelJobs(ctx context.Context, ids []string) error {
+func (t *Tuning) cancelJobs(ctx context.Context, ids []string) error {
 	wanted := map[string]bool{}
 	for _, id := range ids {
 		wanted[id] = true

@@ -1,4 +1,4 @@
-package main
+package tuning
 
 import (
 	"crypto/rand"
@@ -16,30 +16,29 @@ import (
 	"vtune/internal/record"
 	"vtune/internal/shell"
 	"vtune/internal/spec"
-	"vtune/jobs"
 	"vtune/templates"
 )
 
-// request is what submit, render and run were asked for.
-type request struct {
-	specFile    string
-	templateDir string
-	slots       int
-	another     bool // a new run although an unfinished one of the same spec exists
+// Request is what submit, render and run were asked for.
+type Request struct {
+	SpecFile    string
+	TemplateDir string
+	Slots       int
+	Another     bool // a new run although an unfinished one of the same spec exists
 }
 
 // newRun makes the run directory of r, whole but for the jobs at the scheduler: run.json is its last file, and a directory
 // without it was never submitted from.
-func (a *app) newRun(r request, s *spec.Spec, source []byte, plan record.Plan) (*tuning, error) {
-	base := filepath.Join(baseDir(r.specFile, s), "auto-benchmark")
+func (w World) newRun(r Request, s *spec.Spec, source []byte, plan record.Plan) (*Tuning, error) {
+	base := filepath.Join(baseDir(r.SpecFile, s), "auto-benchmark")
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, err
 	}
-	dir, err := claimRun(base, a.now().Format("2006_01_02_15_04"))
+	dir, err := claimRun(base, w.Now().Format("2006_01_02_15_04"))
 	if err != nil {
 		return nil, err
 	}
-	return a.fillRun(dir, r, s, source, plan)
+	return w.fillRun(dir, r, s, source, plan)
 }
 
 // baseDir is where results go: base is relative to the spec's folder, so that a spec means the same from everywhere.
@@ -71,8 +70,8 @@ func claimRun(base, tag string) (record.Dir, error) {
 	}
 }
 
-func (a *app) fillRun(dir record.Dir, r request, s *spec.Spec, source []byte, plan record.Plan) (*tuning, error) {
-	t := &tuning{app: a, dir: dir, plan: plan, spec: s}
+func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source []byte, plan record.Plan) (*Tuning, error) {
+	t := &Tuning{world: w, Dir: dir, Plan: plan, spec: s}
 	for _, d := range []string{dir.Jobs(), dir.Events(), dir.Cells(), dir.Profile(), filepath.Dir(dir.Agent())} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err
@@ -88,15 +87,15 @@ func (a *app) fillRun(dir record.Dir, r request, s *spec.Spec, source []byte, pl
 	}
 	host, _ := os.Hostname()
 	specSum := sha256.Sum256(source)
-	t.run = record.Run{
-		Schema: record.Schema, ID: id, Created: a.now().UTC(), Program: a.program, Version: version,
+	t.Run = record.Run{
+		Schema: record.Schema, ID: id, Created: w.Now().UTC(), Program: w.Program, Version: w.Version,
 		AgentSHA256: sum, SpecSHA256: hex.EncodeToString(specSum[:]), User: userName(), Host: host,
-		Scheduler: s.Scheduler, Slots: r.slots,
+		Scheduler: s.Scheduler, Slots: r.Slots,
 	}
-	if err := a.secrets(dir, s); err != nil {
+	if err := w.secrets(dir, s); err != nil {
 		return nil, err
 	}
-	if err := copyTemplates(r.templateDir, dir.Templates()); err != nil {
+	if err := copyTemplates(r.TemplateDir, dir.Templates()); err != nil {
 		return nil, err
 	}
 	if err := fsx.Publish(dir.Spec(), source, 0o644); err != nil {
@@ -116,7 +115,7 @@ func (a *app) fillRun(dir record.Dir, r request, s *spec.Spec, source []byte, pl
 			return nil, err
 		}
 	}
-	return t, fsx.PublishJSON(dir.Run(), t.run)
+	return t, fsx.PublishJSON(dir.Run(), t.Run)
 }
 
 // runID tells runs apart that were made in the same minute under different bases: job names carry it, and a scheduler knows
@@ -153,13 +152,13 @@ func copyAgent(to string) (sum string, err error) {
 }
 
 // secrets copies the named variables into a 0600 file that the scripts source. They stand nowhere else.
-func (a *app) secrets(dir record.Dir, s *spec.Spec) error {
+func (w World) secrets(dir record.Dir, s *spec.Spec) error {
 	if len(s.Server.Secrets) == 0 {
 		return nil
 	}
 	var text []byte
 	for _, name := range s.Server.Secrets {
-		value, ok := a.getenv(name)
+		value, ok := w.getenv(name)
 		if !ok {
 			return diag.Wrap(fmt.Errorf("server.secrets names %s, which is not set", name), diag.Usage, "export "+name+" and submit again")
 		}
@@ -183,9 +182,4 @@ func copyTemplates(from, to string) error {
 		return fmt.Errorf("copy the templates: %w", err)
 	}
 	return nil
-}
-
-// planOf is the plan of s for what its scheduler can take.
-func planOf(s *spec.Spec, caps jobs.Capabilities, assumed float64) record.Plan {
-	return jobs.Plan(s, jobs.Options{MaxArray: caps.MaxArray, AssumedThroughput: assumed})
 }

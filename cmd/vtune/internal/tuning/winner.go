@@ -1,0 +1,17 @@
+package tuning
+
+import (
+	"vtune/internal/record"
+	"vtune/internal/shell"
+	"vtune/internal/vllm"
+)
+
+// ServeCommand is the command line that serves the winner: what was measured, without what belongs to measuring (random
+// weights, the loopback address, a throw-away port). Empty without a winner.
+func (t *Tuning) ServeCommand(st record.State) (string, error) {
+	if st.Best == nil {
+		return "", nil
+	}
+	a := t.assignment(record.Job{Kind: record.KindProfile, Attempt: 1}, nil)
+	return shell.Command(vllm.Serve{Server: a.Server, Cell: st.Best.Cell, Utilization: st.Utilization}.Public())
+}
