@@ -82,6 +82,7 @@ const (
 	Completed JobState = "completed" // exit code 0; says nothing about a result
 	Failed    JobState = "failed"    // exit code not 0
 	Cancelled JobState = "cancelled"
+	Orphaned  JobState = "orphaned" // never ran: a dependency of it could not be satisfied any more
 	TimedOut  JobState = "timed-out"
 	NodeFail  JobState = "node-fail" // node failed, launch failed, boot failed
 	Preempted JobState = "preempted"
@@ -128,7 +129,7 @@ func (s JobState) Cause() record.Cause {
 		return record.CauseOOM
 	case Preempted:
 		return record.CausePreempted
-	case Stuck:
+	case Stuck, Orphaned:
 		return record.CauseProbe
 	}
 	return record.CauseNone

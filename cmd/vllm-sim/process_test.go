@@ -32,6 +32,9 @@ func TestSIGTERMEndsBothProcessesAndFreesTheGPU(t *testing.T) {
 		if alive(engine) {
 			t.Error("the engine has survived SIGTERM to the server")
 		}
+		if strings.Contains(p.output(), "is killed") {
+			t.Errorf("the engine was not told to end:\n%s", p.output())
+		}
 	}
 }
 

@@ -35,6 +35,8 @@ type app struct {
 	env      []string
 	now      func() time.Time
 	program  string // the name this was called by: help, completion and printed next commands use it
+
+	understood bool // the arguments were right, and a command has begun
 }
 
 func run(ctx context.Context, args []string, a app) int {
@@ -44,7 +46,8 @@ func run(ctx context.Context, args []string, a app) int {
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
+	err = a.misunderstood(c, err)
 	if err == nil {
 		return int(diag.OK)
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	programs = dir
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // else every program under test lingers for a second
 	code := 1
 	if err := build(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -64,8 +66,10 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": exitCodeIs,
-			"last": lastRun,
+			"code":        exitCodeIs,
+			"last":        lastRun,
+			"waitfor":     waitFor,
+			"interrupted": interrupted,
 		},
 	})
 }
@@ -113,5 +117,48 @@ func TestEveryExitCodeIsInTheHelp(t *testing.T) {
 		if !bytes.Contains(out, []byte(fmt.Sprintf("\n  %3s  ", code))) {
 			t.Errorf("--help does not explain exit code %s", code)
 		}
+	}
+}
+
+// waitFor awaits a file.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitfor FILE")
+	}
+	await(ts, func() bool {
+		_, err := os.Stat(ts.MkAbs(args[0]))
+		return err == nil
+	}, args[0])
+}
+
+func await(ts *testscript.TestScript, done func() bool, what string) {
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("waited a minute for %s", what)
+		}
+	}
+}
+
+// interrupted runs `vtune collect --watch RUN`, interrupts it once it has the lease, and checks what it says and its exit code.
+func interrupted(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: interrupted RUN")
+	}
+	var stderr bytes.Buffer
+	c := exec.Command(filepath.Join(programs, "vtune"), "collect", "--watch", args[0])
+	c.Stderr = &stderr
+	c.Env = append(os.Environ(), "PATH="+ts.Getenv("PATH"), "VLLM_SIM_GPU_DIR="+ts.Getenv("VLLM_SIM_GPU_DIR"))
+	ts.Check(c.Start())
+	await(ts, func() bool {
+		_, err := os.Stat(filepath.Join(args[0], "state.json"))
+		return err == nil
+	}, "the first pass")
+	ts.Check(c.Process.Signal(os.Interrupt))
+	var exit *exec.ExitError
+	if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+		ts.Fatalf("interrupted: %v\n%s", err, stderr.String())
+	}
+	if !strings.Contains(stderr.String(), "hint: the jobs go on") {
+		ts.Fatalf("it said\n%s", stderr.String())
 	}
 }

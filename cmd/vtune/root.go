@@ -31,27 +31,27 @@ Exit codes:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return diag.Wrap(err, diag.Usage, "see: "+c.CommandPath()+" --help")
-	})
 	root.AddCommand(
 		newInit(a), newPlan(a), newRender(a), newSubmit(a), newCollect(a), newStatus(a), newCancel(a), newRun(a),
 		newSchema(a), newAgent(a), newLocalScheduler(a), newLocalJob(a),
 	)
 	for _, c := range root.Commands() {
-		c.Args = usageArgs(c.Args)
+		run := c.RunE
+		c.RunE = func(c *cobra.Command, args []string) error {
+			a.understood = true
+			return run(c, args)
+		}
 	}
 	return root
 }
 
-// usageArgs gives cobra's complaints about arguments the exit code and the hint of a usage error.
-func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if check == nil {
-			return nil
-		}
-		return diag.Wrap(check(c, args), diag.Usage, "see: "+c.CommandPath()+" --help")
+// misunderstood gives an error from before a command began its work, which is then about its arguments, the code and the hint of
+// a usage error. cobra has several ways to find arguments wrong, and no common mark on their errors.
+func (a *app) misunderstood(c *cobra.Command, err error) error {
+	if err == nil || a.understood {
+		return err
 	}
+	return diag.Wrap(err, diag.Usage, "see: "+c.CommandPath()+" --help")
 }
 
 func exitTable() string {

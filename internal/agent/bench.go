@@ -38,14 +38,14 @@ func (e *exitError) Error() string {
 	return fmt.Sprintf("the client ended with %s; its log ends in: %s", how, e.last)
 }
 
-func (c benchClient) Measure(ctx context.Context, t Target) (Measurement, error) {
+func (c benchClient) Measure(ctx context.Context, t target) (measurement, error) {
 	b := vllm.Bench{
 		Server: c.w.a.Server, Workload: c.w.a.Workload, Load: t.Load, LimitMS: c.w.a.Policy.LimitMS, Seed: c.w.a.Seed,
 		Port: t.Server.port, Profile: t.Profile, ResultDir: filepath.Dir(t.Raw), ResultFile: filepath.Base(t.Raw),
 	}
 	log, err := os.Create(t.Log)
 	if err != nil {
-		return Measurement{}, err
+		return measurement{}, err
 	}
 	defer log.Close()
 	env := slices.Concat(c.w.c.Env, b.Env(t.Server.key))
@@ -54,7 +54,7 @@ func (c benchClient) Measure(ctx context.Context, t Target) (Measurement, error)
 		Stdout: log, Stderr: log, Mark: c.w.mark, DieWithCaller: true,
 	})
 	if err != nil {
-		return Measurement{}, err
+		return measurement{}, err
 	}
 	select {
 	case <-p.Done():
@@ -64,21 +64,21 @@ func (c benchClient) Measure(ctx context.Context, t Target) (Measurement, error)
 	exit, err := p.Stop(context.WithoutCancel(ctx), clientGrace)
 	switch {
 	case ctx.Err() != nil:
-		return Measurement{}, context.Cause(ctx)
+		return measurement{}, context.Cause(ctx)
 	case err != nil:
-		return Measurement{}, err
+		return measurement{}, err
 	case !exit.OK():
-		return Measurement{}, &exitError{exit, lastLine(t.Log)}
+		return measurement{}, &exitError{exit, lastLine(t.Log)}
 	}
 	data, err := os.ReadFile(t.Raw)
 	if err != nil {
-		return Measurement{}, errors.New("the client ended well and left no result: " + lastLine(t.Log))
+		return measurement{}, errors.New("the client ended well and left no result: " + lastLine(t.Log))
 	}
 	r, err := vllm.ParseBench(data)
 	if err != nil {
-		return Measurement{}, err
+		return measurement{}, err
 	}
-	return Measurement{Metrics: r.Metrics}, nil
+	return measurement{Metrics: r.Metrics}, nil
 }
 
 // direct keeps the client from asking a proxy for the loopback interface: it heeds the variables that clusters set for

@@ -20,7 +20,7 @@ func (w *work) cell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := w.client()
+	c, err := w.client()
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (w *work) cell(ctx context.Context) error {
 				return err
 			}
 		}
-		o, err := w.observe(ctx, srv, client, next.Load, w.c.Load)
+		o, err := w.observe(ctx, srv, c, next.Load, w.c.Load)
 		if err != nil {
 			return err
 		}

@@ -12,15 +12,15 @@ import (
 	"vtune/internal/search"
 )
 
-// Client puts one load on a server and brings back its numbers. Declared here because the agent is who needs one.
+// client puts one load on a server and brings back its numbers. Declared here because the agent is who needs one.
 //
 // An error means that there are no numbers. Measure ends what it started before it returns, also when ctx ends.
-type Client interface {
-	Measure(ctx context.Context, t Target) (Measurement, error)
+type client interface {
+	Measure(ctx context.Context, t target) (measurement, error)
 }
 
-// Target is what a client needs to know for one load.
-type Target struct {
+// target is what a client needs to know for one load.
+type target struct {
 	Server  *server
 	Load    record.Load
 	Profile bool   // bracket the load with the profiler
@@ -28,15 +28,15 @@ type Target struct {
 	Raw     string // path of the client's own JSON
 }
 
-// Measurement is what came of a load.
-type Measurement struct {
+// measurement is what came of a load.
+type measurement struct {
 	Metrics record.Metrics
 	Note    string        // in the client's words, about what went wrong with single requests
 	Writing time.Duration // how long a profiler wrote its trace before the client was let go
 }
 
 // client is the one that the assignment names.
-func (w *work) client() (Client, error) {
+func (w *work) client() (client, error) {
 	switch w.a.Client {
 	case clientVLLM:
 		return benchClient{w}, nil
@@ -53,13 +53,13 @@ const (
 
 // observe makes and publishes one observation. An error other than the publishing's is a stop, which leaves no observation, or
 // the server's failure, which leaves an invalid one.
-func (w *work) observe(ctx context.Context, srv *server, c Client, l record.Load, patience time.Duration) (record.Observation, error) {
+func (w *work) observe(ctx context.Context, srv *server, c client, l record.Load, patience time.Duration) (record.Observation, error) {
 	n := w.result.Observations + 1
 	o := record.Observation{
 		Schema: record.Schema, Cell: w.a.Cell.ID, Attempt: w.a.Attempt, Seq: n, Load: l, Client: w.a.Client, Seed: w.a.Seed,
 		Started: w.c.Now(),
 	}
-	t := Target{
+	t := target{
 		Server: srv, Load: l, Profile: w.a.Kind == record.KindProfile,
 		Log: w.dir.BenchLog(n, l.Rate), Raw: w.dir.BenchJSON(n, l.Rate),
 	}
@@ -88,7 +88,7 @@ func (w *work) observe(ctx context.Context, srv *server, c Client, l record.Load
 
 // measure books the client's time: what it reports as its load is measured, the rest was the client's own start and end. Of a
 // load without numbers nobody knows how long it was one.
-func (w *work) measure(srv *server, c Client, t Target, patience time.Duration) (Measurement, error) {
+func (w *work) measure(srv *server, c client, t target, patience time.Duration) (measurement, error) {
 	ctx, cancel := context.WithTimeoutCause(srv.alive, patience, errPatience)
 	defer cancel()
 	before := w.ledger.spent[record.SpendClient]
@@ -109,7 +109,7 @@ func (w *work) measure(srv *server, c Client, t Target, patience time.Duration) 
 var errPatience = errors.New("the load did not end in time")
 
 // judge fills in the verdict. It returns the server's failure if that is what spoilt the load.
-func (s *server) judge(ctx context.Context, o *record.Observation, m Measurement, err error) error {
+func (s *server) judge(ctx context.Context, o *record.Observation, m measurement, err error) error {
 	o.Verdict, o.Cause, o.Detail = search.Judge(s.w.a.Policy, m.Metrics, o.Load.Requests)
 	switch {
 	case errors.Is(err, errPatience):

@@ -14,11 +14,11 @@ import (
 // ownClient measures with internal/load, in this process: no start-up, and a timeline for each request.
 type ownClient struct{ w *work }
 
-func (c ownClient) Measure(ctx context.Context, t Target) (m Measurement, err error) {
-	target := load.Target{BaseURL: fmt.Sprintf("http://%s:%d", vllm.Loopback, t.Server.port), APIKey: t.Server.key}
+func (c ownClient) Measure(ctx context.Context, t target) (m measurement, err error) {
+	to := load.Target{BaseURL: fmt.Sprintf("http://%s:%d", vllm.Loopback, t.Server.port), APIKey: t.Server.key}
 	workload := c.workload(t.Load)
 	// `vllm bench serve` sends its first prompt once before it measures; both clients must leave the cache alike.
-	if err := load.Once(ctx, target, workload); err != nil {
+	if err := load.Once(ctx, to, workload); err != nil {
 		return m, cause(ctx, err)
 	}
 	if t.Profile {
@@ -26,7 +26,7 @@ func (c ownClient) Measure(ctx context.Context, t Target) (m Measurement, err er
 			return m, cause(ctx, err)
 		}
 	}
-	report, err := load.Run(ctx, target, workload)
+	report, err := load.Run(ctx, to, workload)
 	if err != nil {
 		return m, cause(ctx, err)
 	}
@@ -95,7 +95,7 @@ func latency(d load.Distribution) record.Latency {
 }
 
 // table is the log of a load, with the lines that people grep in the script's logs.
-func table(l record.Load, m Measurement) string {
+func table(l record.Load, m measurement) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "vtune load client: %s\n", l)
 	for _, row := range []struct {

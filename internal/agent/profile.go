@@ -34,7 +34,7 @@ func (w *work) profile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := w.client()
+	c, err := w.client()
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (w *work) profile(ctx context.Context) error {
 	defer srv.stop(ctx)
 	w.result.ServerVersion = srv.version
 	w.event("profile", "tracing "+w.a.Profile.String())
-	o, err := w.observe(ctx, srv, watchedClient{client, w, trace}, *w.a.Profile, w.c.Load+w.c.Trace)
+	o, err := w.observe(ctx, srv, watchedClient{c, w, trace}, *w.a.Profile, w.c.Load+w.c.Trace)
 	if err != nil {
 		return err
 	}
@@ -71,16 +71,16 @@ func (w *work) profile(ctx context.Context) error {
 
 // watchedClient tells how a trace grows while the client waits for it.
 type watchedClient struct {
-	Client
+	client
 	w     *work
 	trace string
 }
 
-func (c watchedClient) Measure(ctx context.Context, t Target) (Measurement, error) {
+func (c watchedClient) Measure(ctx context.Context, t target) (measurement, error) {
 	watching, cancel := context.WithCancel(ctx)
 	idleSince := make(chan time.Time, 1)
 	go func() { idleSince <- c.watch(watching, t.Server) }()
-	m, err := c.Client.Measure(ctx, t)
+	m, err := c.client.Measure(ctx, t)
 	cancel()
 	if since := <-idleSince; m.Writing == 0 && !since.IsZero() {
 		m.Writing = c.w.c.Now().Sub(since)
@@ -126,23 +126,25 @@ func (w *work) awaitTrace(ctx context.Context, srv *server, dir string) error {
 	defer quiet.Stop()
 	tick := time.NewTicker(traceEvery)
 	defer tick.Stop()
-	last := -1.0
+	last, checked, lacks := -1.0, -1.0, errors.New("no trace file")
 	for {
 		now := size(dir)
-		if now == last && whole(dir) == nil {
-			return nil
-		}
 		if now != last {
 			quiet.Reset(min(traceQuiet, w.c.Trace))
+		} else if now != checked { // reading hundreds of megabytes once for each size is enough
+			if lacks = whole(dir); lacks == nil {
+				return nil
+			}
+			checked = now
 		}
 		last = now
 		select {
 		case <-srv.alive.Done():
 			return srv.ended(ctx)
 		case <-patience.C:
-			return late("the trace is not complete after %v: %v", w.c.Trace, whole(dir))
+			return late("the trace is not complete after %v: %v", w.c.Trace, lacks)
 		case <-quiet.C:
-			return late("the profiler writes nothing more: %v", whole(dir))
+			return late("the profiler writes nothing more: %v", lacks)
 		case <-tick.C:
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -40,8 +41,9 @@ type LeaseConfig struct {
 	Alive func(Owner) bool
 }
 
-// Lease is a directory that one process holds at a time. mkdir decides who gets it; a file in it beats while the owner lives.
-// Ages are never compared between machines: a reader watches the beat and uses its own clock.
+// Lease is a directory that one process holds at a time; a file in it beats while the owner lives. It is made under another
+// name and renamed into place: rename refuses to replace a directory that is not empty, so one process wins, and at no moment
+// is there a lease without an owner. Ages are never compared between machines: a reader watches the beat by its own clock.
 type Lease struct {
 	dir  string
 	me   Owner
@@ -55,16 +57,9 @@ const ownerFile = "owner.json"
 // before its lease is taken over, unless cfg.Alive knows at once.
 func Acquire(ctx context.Context, dir string, cfg LeaseConfig) (*Lease, error) {
 	for {
-		err := Claim(dir)
-		if err == nil {
-			l, err := hold(dir, cfg)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // displaced for an instant by a slower process, see displace
-			}
-			return l, err
-		}
+		l, err := take(dir, cfg)
 		if !errors.Is(err, ErrTaken) {
-			return nil, err
+			return l, err
 		}
 		dead, err := watch(ctx, dir, cfg)
 		if err != nil {
@@ -76,11 +71,24 @@ func Acquire(ctx context.Context, dir string, cfg LeaseConfig) (*Lease, error) {
 	}
 }
 
-func hold(dir string, cfg LeaseConfig) (*Lease, error) {
-	l := &Lease{dir: dir, me: cfg.Me, done: make(chan struct{})}
-	if err := l.beat(); err != nil {
-		return nil, err
+func take(dir string, cfg LeaseConfig) (*Lease, error) {
+	staged := fmt.Sprintf("%s%s%d-%d", dir, tempMark, os.Getpid(), time.Now().UnixNano())
+	if err := os.Mkdir(staged, 0o755); err != nil {
+		return nil, fmt.Errorf("take lease %s: %w", dir, err)
 	}
+	l := &Lease{dir: staged, me: cfg.Me, done: make(chan struct{})}
+	if err := l.beat(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(staged))
+	}
+	if err := os.Rename(staged, dir); err != nil {
+		os.RemoveAll(staged)
+		if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) {
+			return nil, ErrTaken
+		}
+		return nil, fmt.Errorf("take lease %s: %w", dir, err)
+	}
+	Point("lease.taken", dir)
+	l.dir = dir
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	go func() {
@@ -126,8 +134,8 @@ func owner(dir string) (Owner, error) {
 	return o, err
 }
 
-// watch returns the owner once it is certainly dead, or HeldError as soon as it shows life. A directory without an owner file
-// is one whose owner died (or is) between mkdir and its first beat: it is given the same time.
+// watch returns the owner once it is certainly dead, or HeldError as soon as it shows life. An owner file that cannot be read is
+// given the same time.
 func watch(ctx context.Context, dir string, cfg LeaseConfig) (dead Owner, err error) {
 	first, ferr := owner(dir)
 	if ferr == nil && cfg.Alive != nil && first.Host == cfg.Me.Host {

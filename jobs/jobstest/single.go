@@ -108,9 +108,9 @@ func testAfterOKFailed(b *bench) {
 	parent := b.submit(b.request("parent", "exit 1"))
 	child := b.submit(b.request("child", "echo ran >child-ran"), on(parent, record.AfterOK))
 	b.awaitEnd(parent, 1)
-	b.await("the child to be stuck or cancelled", func() bool {
+	b.await("the child to be stuck or orphaned", func() bool {
 		st := b.statuses(child)[-1].State
-		return st == jobs.Stuck || st == jobs.Cancelled
+		return st == jobs.Stuck || st == jobs.Orphaned
 	})
 	if b.exists("child-ran") {
 		b.Error("the child ran")

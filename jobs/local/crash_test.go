@@ -176,7 +176,7 @@ func TestAJobWhoseRunnerIsKilledAtAnyStepRunsAtMostOnce(t *testing.T) {
 			if a := named["a"].State; a != jobs.NodeFail && (a != jobs.Completed || !strings.Contains(ran, "a")) {
 				t.Errorf("a is %s after %q", a, ran)
 			}
-			if b := named["b"].State; named["a"].State == jobs.NodeFail && b != jobs.Cancelled {
+			if b := named["b"].State; named["a"].State == jobs.NodeFail && b != jobs.Orphaned {
 				t.Errorf("b is %s although it depends on a, which was lost", b)
 			}
 		})

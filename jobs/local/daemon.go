@@ -71,7 +71,7 @@ func Daemon(ctx context.Context, dir string, program []string) error {
 		if err != nil {
 			return fmt.Errorf("local scheduler: %w", err)
 		}
-		if err := d.serve(ctx); err != nil || ctx.Err() != nil {
+		if err := d.serve(ctx, number); err != nil || ctx.Err() != nil {
 			return err
 		}
 		if again, err := d.retire(number); err != nil || !again {
@@ -91,8 +91,11 @@ func (d *daemon) retire(number int) (again bool, err error) {
 	return d.queue.unfinished(), nil
 }
 
+// errRemoved ends a daemon, and a job, that somebody has removed the folder of: nobody could ever hear of it again.
+var errRemoved = errors.New("the run directory was removed")
+
 // serve works until nothing was unfinished for a while, or ctx ends.
-func (d *daemon) serve(ctx context.Context) error {
+func (d *daemon) serve(ctx context.Context, number int) error {
 	defer func() {
 		for _, b := range d.burials {
 			<-b.done
@@ -102,6 +105,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	defer tick.Stop()
 	busy, failures := time.Now(), 0
 	for {
+		if _, err := os.Stat(d.dir.daemon(number)); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("local scheduler: %w", errRemoved)
+		}
 		if err := d.step(ctx); err != nil {
 			// A full disk or a hung mount may pass; giving up is for what does not.
 			if failures++; failures == maxFailures {
@@ -138,7 +144,7 @@ func (d *daemon) step(ctx context.Context) error {
 	}
 	for _, s := range decide(d.queue.order, d.settings.Slots) {
 		if s.reason != "" {
-			if err := d.end(s.job, exit{State: jobs.Cancelled, Reason: s.reason}); err != nil {
+			if err := d.end(s.job, exit{State: unrun(s.reason), Reason: s.reason}); err != nil {
 				return err
 			}
 			continue

@@ -42,7 +42,7 @@ func decide(order []*job, slots int) []step {
 			continue
 		}
 		if reason, ready := outlook(j, ended); reason != "" {
-			ended[j.id] = jobs.Cancelled
+			ended[j.id] = unrun(reason)
 			steps = append(steps, step{job: j, reason: reason})
 		} else if ready && !blocked {
 			if got := take(free, j.slots()); got != nil {
@@ -53,6 +53,14 @@ func decide(order []*job, slots int) []step {
 		}
 	}
 	return steps
+}
+
+// unrun is the end of a job that never started.
+func unrun(reason string) jobs.JobState {
+	if reason == reasonNever {
+		return jobs.Orphaned
+	}
+	return jobs.Cancelled
 }
 
 // outlook of a job that has not started: why it never will, or whether it may now.

@@ -90,7 +90,7 @@ func TestDecideEndsEveryGraph(t *testing.T) {
 			steps := decide(order, slots)
 			for _, s := range steps {
 				if s.reason != "" {
-					s.job.exit = &exit{State: jobs.Cancelled}
+					s.job.exit = &exit{State: unrun(s.reason)}
 				} else {
 					s.job.start = &start{Slots: s.slots}
 				}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"vtune/internal/fsx"
 	"vtune/internal/proc"
 	"vtune/internal/record"
 	"vtune/jobs"
@@ -42,7 +43,7 @@ func TestADependencyThatCannotBeSatisfiedEndsTheWholeChain(t *testing.T) {
 	p.submit("anyway", "touch anyway", p.behind("last", record.AfterAny))
 	p.until("anyway", jobs.Completed)
 	for _, name := range []string{"next", "last"} {
-		if s := p.list()[name]; s.State != jobs.Cancelled || s.Reason != "dependency never satisfied" {
+		if s := p.list()[name]; s.State != jobs.Orphaned || s.Reason != "dependency never satisfied" {
 			t.Errorf("%s is %s (%s)", name, s.State, s.Reason)
 		}
 	}
@@ -281,21 +282,27 @@ func TestOfManyRunnersOneRunsTheJob(t *testing.T) {
 	if err := publishOnce(folder(p.config.Dir).start(1), start{Schema: schema, Slots: []int{0}, Token: t.Name() + p.dir}); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan proc.Exit)
 	const rivals = 4
+	ended := make(chan proc.Exit, rivals)
 	for range rivals {
 		rival, err := proc.Start(proc.Spec{Argv: append(p.config.Program, RunnerCommand, p.config.Dir, "1"), Stderr: os.Stderr})
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer rival.Stop(t.Context(), patience)
 		go func() { ended <- rival.Wait() }()
 	}
 	for i := range rivals {
 		if i == rivals-1 { // the others have given way; the last one runs the job
 			p.touch("go")
 		}
-		if exit := <-ended; !exit.OK() {
-			t.Errorf("a runner ended as %s", exit)
+		select {
+		case exit := <-ended:
+			if !exit.OK() {
+				t.Errorf("a runner ended as %s", exit)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%d runners run the same job", rivals-i)
 		}
 	}
 	if got := p.read("runs"); got != "\n" {
@@ -448,6 +455,26 @@ func TestASchedulerOnAnotherMachineIsNotReplaced(t *testing.T) {
 	}
 	if err := os.Remove(folder(p.config.Dir).daemon(1)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestARemovedRunDirectoryTakesItsDaemonAndItsJobsAlong(t *testing.T) {
+	p := newPool(t, 1, time.Second)
+	p.submit("job", "touch on; cd /; sleep 300 & wait")
+	p.submit("next", "true")
+	p.exists("on")
+	daemon, runner := p.daemon(), p.runner("job")
+	if err := os.Rename(p.dir, p.dir+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(p.dir + ".moved")
+	eventually(t, "the daemon and the job's runner have ended", func() bool { return !daemon.Alive() && !runner.Alive() })
+	var s start
+	if err := fsx.ReadJSON(filepath.Join(p.dir+".moved", "scheduler", "starts", "1.json"), &s); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := proc.Marked(s.Token); err != nil || len(left) > 0 {
+		t.Errorf("the job left %v: %v", left, err)
 	}
 }
 

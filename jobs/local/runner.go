@@ -153,6 +153,9 @@ func (r *run) await(ctx context.Context, script *proc.Process) exit {
 			if r.cancelled() {
 				return r.stop(ctx, script, jobs.Cancelled, "cancelled")
 			}
+			if _, err := os.Stat(r.dir.runner(r.id)); errors.Is(err, fs.ErrNotExist) {
+				return r.stop(ctx, script, jobs.NodeFail, errRemoved.Error())
+			}
 		case <-ctx.Done():
 			return r.stop(context.WithoutCancel(ctx), script, jobs.NodeFail, "the job's runner was told to stop")
 		}

@@ -133,7 +133,7 @@ func TestEveryWordOfSlurmHasItsState(t *testing.T) {
 	if got := state("FAILED", "JobLaunchFailure", "0:53"); got != jobs.NodeFail {
 		t.Errorf("a job that could not be launched: got %s", got)
 	}
-	if got := state("CANCELLED", "DependencyNeverSatisfied", "0:0"); got != jobs.Cancelled {
+	if got := state("CANCELLED", "DependencyNeverSatisfied", "0:0"); got != jobs.Orphaned {
 		t.Errorf("a job that was cancelled for its dependency: got %s", got)
 	}
 }

@@ -31,6 +31,9 @@ func state(word, reason, exitCode string) jobs.JobState {
 		}
 		return jobs.Failed
 	case "CANCELLED":
+		if reason == "DependencyNeverSatisfied" { // by --kill-on-invalid-dep, or by the site's own setting
+			return jobs.Orphaned
+		}
 		return jobs.Cancelled
 	case "TIMEOUT", "DEADLINE":
 		return jobs.TimedOut
