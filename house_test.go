@@ -25,7 +25,7 @@ var edges = map[string][]string{
 	"internal/load":   {},
 	"internal/record": {},
 	"internal/search": {"internal/record"},
-	"internal/report": {"internal/record"},
+	"internal/report": {"internal/fsx", "internal/record"},
 	"internal/vllm":   {"internal/record"},
 	"internal/spec":   {"internal/diag", "internal/spec/word", "internal/spec/script"},
 
@@ -37,12 +37,13 @@ var edges = map[string][]string{
 	"jobs":           {"internal/fsx", "internal/record", "internal/spec"},
 	"jobs/jobstest":  {"internal/record", "jobs"},
 	"jobs/local":     {"internal/fsx", "internal/proc", "internal/record", "jobs"},
-	"jobs/slurm":     {"internal/record", "jobs"},
+	"jobs/slurm":     {"internal/record", "internal/shell", "jobs"},
 	"collect":        {"internal/fsx", "internal/record", "internal/report", "internal/search"},
 	"cmd/vtune":      nil, // the composition root: everything but the simulator
 	"cmd/vllm-sim":   nil, // another root; what it may have stands below
 
-	"cmd/vllm-sim/internal/bench":  {"cmd/vllm-sim/internal/cli", "internal/load"},
+	"cmd/vtune/internal/tuning":    nil, // the composition itself
+	"cmd/vllm-sim/internal/bench":  {"cmd/vllm-sim/internal/cli", "internal/load", "internal/sim"},
 	"cmd/vllm-sim/internal/cli":    {"internal/sim"},
 	"cmd/vllm-sim/internal/engine": {"cmd/vllm-sim/internal/cli", "internal/proc", "internal/sim"},
 	"cmd/vllm-sim/internal/server": {"cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "internal/sim"},
@@ -50,8 +51,8 @@ var edges = map[string][]string{
 
 // effects are imports from outside that only some packages may have.
 var effects = map[string][]string{
-	"os/exec":                         {"internal/proc", "jobs/slurm", "cmd/vllm-sim"},
-	"net/http":                        {"internal/load", "internal/vllm", "cmd/vllm-sim"},
+	"os/exec":                         {"internal/proc", "jobs/local", "jobs/slurm", "cmd/vllm-sim/internal/engine"},
+	"net/http":                        {"internal/load", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server"},
 	"text/template":                   {"templates"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
 	"gopkg.in/yaml.v3":                {"internal/spec"},
@@ -63,11 +64,12 @@ var effects = map[string][]string{
 
 // calls are functions that only some packages may call.
 var calls = map[string][]string{
-	`\btime\.Now\b`:                      {"cmd/vtune", "cmd/vllm-sim", "collect", "internal/agent", "internal/fsx", "internal/load", "internal/proc", "internal/vllm", "jobs/local"},
-	`\bos\.Exit\b`:                       {"cmd/vtune", "cmd/vllm-sim"},
-	`\blog\.Fatal`:                       {},
-	`\bpanic\(`:                          {},
-	`\bsyscall\.Flock\b|\bunix\.Flock\b`: {},
+	`\btime\.Now\b`: {"cmd/vtune", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "cmd/vllm-sim/internal/server", "collect", "internal/agent", "internal/fsx", "internal/load", "internal/proc", "internal/vllm", "jobs/local"},
+	`\bos\.Exit\b`:  {"cmd/vtune", "cmd/vllm-sim"},
+	`\blog\.Fatal`:  {},
+	`\bpanic\(`:     {},
+	// The ledger of simulated GPU memory is one machine's own, as a driver's is.
+	`\bsyscall\.Flock\b|\bunix\.Flock\b`: {"cmd/vllm-sim/internal/engine"},
 }
 
 type pkg struct {

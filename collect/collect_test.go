@@ -229,6 +229,54 @@ func TestACrashIsTriedTwiceAndThenItIsTheAnswer(t *testing.T) {
 	}
 }
 
+// The site's limit of cells at once holds for follow-ups too, beside the array and beside each other.
+func TestFollowUpsKeepWithinMaxParallel(t *testing.T) {
+	w := newWorld(t, []int{1, 2, 3}, []int{10, 20}, 500)
+	w.plan.MaxParallel, w.plan.Units[1].Throttle = 2, 2
+	if err := fsx.PublishJSON(w.dir.Plan(), w.plan); err != nil {
+		t.Fatal(err)
+	}
+	w.mishap = func(j record.Job) mishap {
+		if j.Kind == record.KindCell && j.Attempt == 1 {
+			return mishap{cause: record.CauseRateLater, after: 1}
+		}
+		return mishap{}
+	}
+	c := w.collector()
+	most := 0
+	for {
+		st, err := c.Pass(context.Background(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Phase.Over() {
+			break
+		}
+		array, alone := 0, 0
+		for _, id := range w.order {
+			if strings.HasSuffix(id, "-1") && id[0] == 's' {
+				array++
+			} else if id[0] == 's' {
+				alone++
+			}
+		}
+		if out := min(array, 2) + alone; out > 2 {
+			t.Fatalf("%d cells at once: %v", out, w.order)
+		} else if alone > most {
+			most = alone
+		}
+		// One job after another ends, as in life.
+		rest := w.order[min(1, len(w.order)):]
+		w.order = w.order[:min(1, len(w.order))]
+		w.work()
+		w.order = rest
+		w.now = w.now.Add(time.Second)
+	}
+	if most != 2 {
+		t.Errorf("at most %d follow-ups at once, want the 2 that are allowed", most)
+	}
+}
+
 func TestACancelledRunDecidesNothing(t *testing.T) {
 	w := newWorld(t, []int{8}, []int{256}, 0)
 	if err := fsx.PublishJSON(w.dir.Cancelled(), record.Cancelled{By: "me"}); err != nil {

@@ -1,6 +1,10 @@
 package collect
 
-import "vtune/internal/record"
+import (
+	"math"
+
+	"vtune/internal/record"
+)
 
 // FollowUp is a job that the collector decides on: it goes on from what is known.
 type FollowUp struct {
@@ -30,8 +34,14 @@ func Decide(s Snapshot, st record.State) Decisions {
 		d.Cancel = living(s)
 		return d
 	}
+	unfinished := map[string]bool{}
+	for _, j := range s.Jobs {
+		if !j.Over() {
+			unfinished[j.Unit] = true
+		}
+	}
 	for _, u := range s.Units {
-		if u.Submitted == nil && !allOver(s, u.ID) {
+		if u.Submitted == nil && unfinished[u.ID] {
 			d.Unsubmitted = append(d.Unsubmitted, u.Unit)
 		}
 	}
@@ -41,8 +51,10 @@ func Decide(s Snapshot, st record.State) Decisions {
 	if st.Probe.Phase != record.WorkDone {
 		return d
 	}
+	room := room(s)
 	for _, c := range st.Cells {
-		if c.Phase == record.WorkFollowUp {
+		if c.Phase == record.WorkFollowUp && room > 0 {
+			room--
 			d.FollowUps = append(d.FollowUps, FollowUp{
 				Kind: record.KindCell, Cell: c.ID, Attempt: len(c.Attempts) + 1, Known: c.Observations, Utilization: st.Utilization,
 			})
@@ -60,13 +72,27 @@ func Decide(s Snapshot, st record.State) Decisions {
 	return d
 }
 
-func allOver(s Snapshot, unit string) bool {
+// room is how many follow-ups of cells may go out now. A throttle holds within one array only, so follow-ups that go out beside
+// an array, or beside each other, are held back here; what is held back is decided again at the next pass.
+func room(s Snapshot) int {
+	if s.Plan.MaxParallel == 0 {
+		return math.MaxInt
+	}
+	alive := map[string]int{}
 	for _, j := range s.Jobs {
-		if j.Unit == unit && !j.Over() {
-			return false
+		if j.Kind == record.KindCell && !j.Over() {
+			alive[j.Unit]++
 		}
 	}
-	return true
+	out := 0
+	for _, u := range s.Units {
+		n := alive[u.ID]
+		if u.Throttle > 0 {
+			n = min(n, u.Throttle)
+		}
+		out += n
+	}
+	return s.Plan.MaxParallel - out
 }
 
 // living are the jobs that are out at the scheduler and not over: cells behind a probe that failed, duplicates of a profile.

@@ -29,7 +29,7 @@ func TestARealServerIsTunedOnARealCluster(t *testing.T) {
 	root := repository(t)
 	cache := filepath.Join(root, ".cache")
 	t.Setenv("PATH", strings.Join([]string{
-		filepath.Join(cache, "vllm-cpu", "bin"), filepath.Join(root, "bin"), filepath.Join(cache, "uv", "bin"), os.Getenv("PATH"),
+		filepath.Join(cache, "vllm-cpu", "bin"), filepath.Join(root, "bin"), os.Getenv("PATH"), filepath.Join(cache, "uv", "bin"),
 	}, ":"))
 	timed(t, "install vLLM", func() { command(t, root, "e2e/install-vllm", filepath.Join(cache, "vllm-cpu")) })
 	model := filepath.Join(cache, "model")
@@ -37,6 +37,9 @@ func TestARealServerIsTunedOnARealCluster(t *testing.T) {
 	// Slurm's sockets need short paths.
 	work, err := os.MkdirTemp("/tmp", "vte2e-")
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(work, 0o755); err != nil { // munge refuses a socket that others cannot reach
 		t.Fatal(err)
 	}
 	cluster(t, root, filepath.Join(work, "slurm"))

@@ -38,6 +38,9 @@ func Plan(s *spec.Spec, o Options) record.Plan {
 		Policy:     record.Policy{Method: s.Method, LimitMS: s.Limit.P99E2ELMS, InfRequests: infRequests, RateRequests: rateRequests},
 		RateSearch: s.RateSearch, Cells: cells(s),
 	}
+	if o.MaxArray >= 2 { // else the scheduler has slots, which are the limit
+		p.MaxParallel = s.Site.MaxParallel
+	}
 	probe := Job(s, record.KindProbe, "", 1)
 	p.Units = append(p.Units, record.Unit{ID: probe.ID, Jobs: []record.Job{probe}})
 	p.Units = append(p.Units, cellUnits(s, p.Cells, probe.ID, o.MaxArray)...)

@@ -94,9 +94,11 @@ type Plan struct {
 	Schema     int    `json:"schema"`
 	Policy     Policy `json:"policy"`
 	RateSearch string `json:"rate_search"` // in-job or follow-up
-	Cells      []Cell `json:"cells"`       // grid order: the order of result.txt
-	Units      []Unit `json:"units"`
-	Counts     Counts `json:"counts"`
+	// MaxParallel cells may run at once, over all units of the run; 0: no limit, or one that the scheduler keeps by itself.
+	MaxParallel int    `json:"max_parallel,omitempty"`
+	Cells       []Cell `json:"cells"` // grid order: the order of result.txt
+	Units       []Unit `json:"units"`
+	Counts      Counts `json:"counts"`
 }
 
 // Counts are what a run may cost. Nothing is measured yet, so they rest on an assumed throughput at an infinite rate (req/s).

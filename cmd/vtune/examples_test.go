@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the examples' want folders")
+
+// Every example renders to exactly its want folder: the plan, the effective spec, each script and assignment.
+func TestExamplesRenderAsTheyShould(t *testing.T) {
+	specs, err := filepath.Glob("../../examples/*/spec.yaml")
+	if err != nil || len(specs) < 4 {
+		t.Fatalf("examples: %v, %v", specs, err)
+	}
+	for _, spec := range specs {
+		t.Run(filepath.Base(filepath.Dir(spec)), func(t *testing.T) {
+			t.Parallel()
+			out := filepath.Join(t.TempDir(), "run")
+			if msg, err := exec.Command(filepath.Join(programs, "vtune"), "render", spec, "-o", out).CombinedOutput(); err != nil {
+				t.Fatalf("render: %v\n%s", err, msg)
+			}
+			plan, err := exec.Command(filepath.Join(programs, "vtune"), "plan", spec).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := tree(t, out)
+			got["plan.txt"] = string(plan)
+			want := filepath.Join(filepath.Dir(spec), "want")
+			if *update {
+				rewrite(t, want, got)
+			}
+			if diff := cmp.Diff(tree(t, want), got); diff != "" {
+				t.Errorf("%s differs (-want +got); if that is intended: make golden\n%s", spec, diff)
+			}
+		})
+	}
+}
+
+// tree is every file under dir, with the directory's own path written as $RUN.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		rel, _ := filepath.Rel(dir, path)
+		files[rel] = string(bytes.ReplaceAll(data, []byte(dir), []byte("$RUN")))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func rewrite(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The README's commands, typed in their order by somebody whose vllm is the simulated one and whose grid is small.
+func TestTheREADMEsCommandsWork(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(programs, "vllm-sim"), filepath.Join(bin, "vllm")); err != nil {
+		t.Fatal(err)
+	}
+	run, typed := "", 0
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
+		for line := range strings.Lines(block[1]) {
+			line, _, _ = strings.Cut(line, "#")
+			words := strings.Fields(strings.ReplaceAll(line, "RUN", run))
+			switch {
+			case len(words) == 0:
+			case words[0] == "make":
+				if !regexp.MustCompile(`(?m)^` + words[1] + `:`).Match(makefile) {
+					t.Errorf("the README says %q, and the Makefile has no such target", line)
+				}
+			case words[0] == "vtune":
+				typed++
+				c := exec.Command(filepath.Join(programs, "vtune"), words[1:]...)
+				c.Dir = dir
+				c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "VLLM_SIM_TIME_SCALE=100", "VLLM_SIM_GPU_DIR="+filepath.Join(dir, "gpus"))
+				out, err := c.Output()
+				if err != nil {
+					t.Fatalf("%s: %v\n%s\n%s", line, err, out, err.(*exec.ExitError).Stderr)
+				}
+				switch words[1] {
+				case "init":
+					smallGrid(t, filepath.Join(dir, "spec.yaml"))
+				case "submit":
+					run = strings.TrimSpace(string(out))
+				}
+			default:
+				t.Errorf("the README has a command that this test does not know: %q", line)
+			}
+		}
+	}
+	if typed < 7 {
+		t.Errorf("only %d vtune commands in the README", typed)
+	}
+}
+
+// smallGrid is what the newcomer edits: one cell, no limit.
+func smallGrid(t *testing.T, spec string) {
+	t.Helper()
+	text, err := os.ReadFile(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{
+		`(?m)^( *max_num_seqs:) *\[.*\]`: "$1 [128]", `(?m)^( *max_num_batched_tokens:) *\[.*\]`: "$1 [2048]", `(?m)^( *p99_e2el_ms:) *[0-9]+`: "$1 null",
+	} {
+		edited := regexp.MustCompile(from).ReplaceAll(text, []byte(to))
+		if bytes.Equal(edited, text) {
+			t.Fatalf("the template has nothing like %s", from)
+		}
+		text = edited
+	}
+	if err := os.WriteFile(spec, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

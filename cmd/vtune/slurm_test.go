@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"vtune/internal/fsx"
+	"vtune/internal/record"
+	"vtune/jobs/jobstest"
+)
+
+// walkSpec has two cells whose walks are short and far from any doubt: at the limit's two sides P99 differs by a factor of two.
+const walkSpec = `model: llama-8b
+max_model_len: 4096
+workload: {input_len: 3000, output_len: 20, cache_hit_pct: 60}
+limit: {p99_e2el_ms: 6400}
+grid: {max_num_seqs: [2, 4], max_num_batched_tokens: [2048]}
+scheduler: %s
+rate_search: %s
+server:
+  command: vllm-sim
+  environment: {VLLM_SIM_TIME_SCALE: "50", VLLM_SIM_HARDWARE: a10-like}
+`
+
+// rates are the loads that a search of walkSpec must make, cell by cell: T is 1.7 and 2.5 req/s.
+var rates = []string{"inf 2 1", "inf 3 2"}
+
+// lab brings up a Slurm of 4 nodes x 8 fake GPUs and returns the environment to use it.
+func lab(t *testing.T) []string {
+	t.Helper()
+	jobstest.Need(t, "slurmctld", "make deps")
+	dir, err := os.MkdirTemp("/tmp", "vtlab-") // Slurm's sockets need short paths
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("../../lab/slurm-up", "-d", filepath.Join(dir, "slurm"), "-n", "4", "-g", "8").Output()
+	if err != nil {
+		t.Fatalf("slurm-up: %v", err)
+	}
+	t.Cleanup(func() {
+		if msg, err := exec.Command("../../lab/slurm-down", "-d", filepath.Join(dir, "slurm")).CombinedOutput(); err != nil {
+			t.Errorf("slurm-down: %v\n%s", err, msg)
+		}
+		os.RemoveAll(dir)
+	})
+	return append(environment(dir), strings.TrimPrefix(strings.TrimSpace(string(out)), "export "))
+}
+
+func environment(dir string) []string {
+	return append(os.Environ(), "PATH="+programs+":"+os.Getenv("PATH"), "VLLM_SIM_GPU_DIR="+filepath.Join(dir, "gpus"))
+}
+
+func vtune(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	var said bytes.Buffer
+	c := exec.Command(filepath.Join(programs, "vtune"), args...)
+	c.Env, c.Stderr = env, &said
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("vtune %s: %v\n%s%s", strings.Join(args, " "), err, out, said.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func submitSpec(t *testing.T, env []string, scheduler, rateSearch string, args ...string) record.Dir {
+	t.Helper()
+	spec := filepath.Join(t.TempDir(), "spec.yaml")
+	if err := os.WriteFile(spec, fmt.Appendf(nil, walkSpec, scheduler, rateSearch), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return record.Dir(vtune(t, env, append([]string{"submit", spec}, args...)...))
+}
+
+func state(t *testing.T, dir record.Dir) record.State {
+	t.Helper()
+	var st record.State
+	if err := fsx.ReadJSON(dir.State(), &st); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// Whether a cell's job does its walk itself or leaves it to follow-up jobs, here or on a real cluster: the loads are the same
+// and so are the rows.
+func TestARateSearchInTheJobOrInFollowUpsGivesTheSameRows(t *testing.T) {
+	for _, scheduler := range []string{"local", "slurm"} {
+		env := environment(t.TempDir())
+		if scheduler == "slurm" {
+			env = lab(t)
+		}
+		for _, mode := range []struct {
+			name     string
+			attempts int
+		}{{"in-job", 1}, {"follow-up", 2}} {
+			t.Run(scheduler+" "+mode.name, func(t *testing.T) {
+				dir := submitSpec(t, env, scheduler, mode.name, "--slots", "2")
+				vtune(t, env, "collect", "--watch", "--grace", "5s", string(dir))
+				st := state(t, dir)
+				for i, c := range st.Cells {
+					var made []string
+					for _, o := range c.Observations {
+						made = append(made, o.Load.Rate.String())
+					}
+					if got := strings.Join(made, " "); got != rates[i] || len(c.Attempts) != mode.attempts {
+						t.Errorf("%s: loads %s in %d attempts, want %s in %d", c.ID, got, len(c.Attempts), rates[i], mode.attempts)
+					}
+				}
+				text, err := os.ReadFile(dir.ResultTxt())
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := regexp.MustCompile(`^hash:0\.32\.0\+sim
+max_num_seqs: 2, max_num_batched_tokens: 2048, request_rate: 1, e2el: [0-9.]+, throughput: 0\.\d\d, goodput: [0-9.]+
+max_num_seqs: 4, max_num_batched_tokens: 2048, request_rate: 2, e2el: [0-9.]+, throughput: 1\.\d\d, goodput: [0-9.]+
+best_max_num_seqs: 4, best_num_batched_tokens: 2048, best_throughput: 1\.\d\d, profile saved in: .*/profile
+$`)
+				if !want.Match(text) {
+					t.Errorf("result.txt\n%s", text)
+				}
+				nothingLeft(t, scheduler+" "+mode.name, dir)
+			})
+		}
+	}
+}
+
+// events waits until some job of the run has said what.
+func awaitEvent(t *testing.T, dir record.Dir, job, what string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		names, _ := filepath.Glob(filepath.Join(dir.Events(), job+"*"+what+"*"))
+		if len(names) > 0 {
+			return
+		}
+	}
+	t.Fatalf("waited a minute for %s to say %s", job, what)
+}
+
+// A node that fails under a cell takes its job along; the cell goes on elsewhere from what was observed.
+func TestACellGoesOnAfterItsNodeFailed(t *testing.T) {
+	env := lab(t)
+	dir := submitSpec(t, env, "slurm", "in-job")
+	awaitEvent(t, dir, "s4-t2048-1", "observation")
+	var claim record.Attempt
+	if err := fsx.ReadJSON(dir.Attempt(record.KindCell, "s4-t2048", 1).Attempt(), &claim); err != nil {
+		t.Fatal(err)
+	}
+	slurm(t, env, "scontrol", "update", "NodeName="+claim.Node, "State=DOWN", "Reason=test")
+	vtune(t, env, "collect", "--watch", "--grace", "5s", string(dir))
+	st := state(t, dir)
+	c := st.Cells[1]
+	if len(c.Attempts) != 2 || c.Accepted == nil || c.Accepted.Load.Rate != 2 {
+		t.Errorf("attempts %+v, accepted %+v", c.Attempts, c.Accepted)
+	}
+	for i, o := range c.Observations {
+		for _, p := range c.Observations[:i] {
+			if p.Load == o.Load {
+				t.Errorf("%s was measured twice", o.Load)
+			}
+		}
+	}
+	nothingLeft(t, "after the node failed", dir)
+}
+
+func slurm(t *testing.T, env []string, name string, args ...string) string {
+	t.Helper()
+	c := exec.Command(name, args...)
+	c.Env = env
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// cancel ends the run's own jobs and nothing else of the same user, also those that bear almost its name.
+func TestCancelEndsTheRunsJobsAndNoOthers(t *testing.T) {
+	env := lab(t)
+	dir := submitSpec(t, env, "slurm", "in-job")
+	var run record.Run
+	if err := fsx.ReadJSON(dir.Run(), &run); err != nil {
+		t.Fatal(err)
+	}
+	other := slurm(t, env, "sbatch", "--parsable", "--job-name", record.JobName(run.ID, "cells"), "--output", "/dev/null", "--wrap", "sleep 300")
+	awaitEvent(t, dir, "s4-t2048-1", "load")
+	vtune(t, env, "cancel", string(dir))
+	var left string
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if left = strings.TrimSpace(slurm(t, env, "squeue", "-h", "-t", "PENDING,RUNNING,COMPLETING", "-o", "%A")); left == strings.TrimSpace(other) {
+			break
+		}
+	}
+	if left != strings.TrimSpace(other) {
+		t.Errorf("in the queue: %q, want only %q", left, other)
+	}
+	nothingLeft(t, "after cancel", dir)
+}
+
+// The status of a run on a cluster shows the scheduler's own ids and words.
+func TestStatusShowsWhatTheSchedulerSays(t *testing.T) {
+	env := lab(t)
+	slurm(t, env, "scontrol", "update", "PartitionName=gpu", "State=DOWN")
+	dir := submitSpec(t, env, "slurm", "in-job")
+	table := vtune(t, env, "status", string(dir))
+	if !regexp.MustCompile(`s2-t2048 +waiting +\d+_0 +PENDING`).MatchString(table) {
+		t.Errorf("status\n%s", table)
+	}
+	var st record.State
+	if err := json.Unmarshal([]byte(vtune(t, env, "status", "--json", string(dir))), &st); err != nil || st.Phase != record.PhaseProbing {
+		t.Errorf("status --json: %s, %v", st.Phase, err)
+	}
+	vtune(t, env, "cancel", string(dir))
+}
