@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,114 +41,137 @@ func TestAProcessMayBeKilledAtEveryStep(t *testing.T) {
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			for step := 1; ; step++ {
-				if !killedAt(t, v, step) {
-					if step < 10 {
-						t.Errorf("only %d steps: the crash points are gone", step-1)
-					}
-					t.Logf("%d steps", step-1)
-					return
+			steps := 0
+			for more := true; more && !t.Failed(); {
+				// A play is mostly waiting, so a batch of them goes on at once.
+				plays := make([]*play, 8)
+				var wg sync.WaitGroup
+				for i := range plays {
+					plays[i] = &play{victim: v, step: steps + i + 1}
+					wg.Go(plays[i].act)
 				}
-				if t.Failed() {
-					return
+				wg.Wait()
+				for _, p := range plays {
+					for _, err := range p.errs {
+						t.Errorf("%s killed at step %d: %v", v.name, p.step, err)
+					}
+					if more = more && p.killed; more {
+						steps++
+					}
 				}
 			}
+			if steps < 10 {
+				t.Errorf("only %d steps: the crash points are gone", steps)
+			}
+			t.Logf("%d steps", steps)
 		})
 	}
 }
 
-// killedAt plays one run in which v dies at the given step. It reports whether v got that far.
-func killedAt(t *testing.T, v victim, step int) (killed bool) {
-	t.Helper()
+// play is one run in which the victim dies at a step, if it gets that far.
+type play struct {
+	victim victim
+	step   int
+	killed bool
+	errs   []error
+}
+
+func (p *play) errorf(format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf(format, args...))
+}
+
+func (p *play) act() {
 	base, err := os.MkdirTemp("", "vtcrash-")
 	if err != nil {
-		t.Fatal(err)
+		p.errorf("%w", err)
+		return
 	}
-	defer func() {
-		if !t.Failed() {
-			os.RemoveAll(base)
-		}
-	}()
 	spec, once := filepath.Join(base, "spec.yaml"), filepath.Join(base, "killed")
 	if err := os.WriteFile(spec, []byte(crashSpec), 0o644); err != nil {
-		t.Fatal(err)
+		p.errorf("%w", err)
 	}
-	env := append(os.Environ(),
-		"PATH="+programs+":"+os.Getenv("PATH"), "VLLM_SIM_GPU_DIR="+filepath.Join(base, "gpus"),
-		"VTUNE_CRASH_AT="+fmt.Sprint(step), "VTUNE_CRASH_ROLE="+v.role, "VTUNE_CRASH_ONCE="+once)
-	where := fmt.Sprintf("%s killed at step %d", v.name, step)
-	attempt(t, where, env, "submit", spec)
-	attempt(t, where, env, "submit", spec)
+	env := append(environment(base), "VTUNE_CRASH_AT="+fmt.Sprint(p.step), "VTUNE_CRASH_ROLE="+p.victim.role, "VTUNE_CRASH_ONCE="+once)
+	p.attempt(env, "submit", spec)
+	p.attempt(env, "submit", spec)
 	dirs, _ := filepath.Glob(filepath.Join(base, "auto-benchmark", "*", "run.json"))
 	if len(dirs) != 1 {
-		t.Errorf("%s: %d whole run directories in %s", where, len(dirs), base)
-		return true
+		p.errorf("%d whole run directories in %s", len(dirs), base)
+		return
 	}
 	dir := record.Dir(filepath.Dir(dirs[0]))
-	attempt(t, where, env, "collect", "--watch", "--grace", "50ms", string(dir))
-	attempt(t, where, env, "collect", "--watch", "--grace", "50ms", string(dir))
-	endedWell(t, where, dir)
+	p.attempt(env, "collect", "--watch", "--grace", "50ms", string(dir))
+	p.attempt(env, "collect", "--watch", "--grace", "50ms", string(dir))
+	p.endedWell(dir)
 	_, err = os.Stat(once)
-	return err == nil
+	p.killed = err == nil
+	if len(p.errs) == 0 {
+		os.RemoveAll(base)
+	}
 }
 
 // attempt runs a command that may be killed on the way, and nothing else may happen to it.
-func attempt(t *testing.T, where string, env []string, args ...string) {
-	t.Helper()
+func (p *play) attempt(env []string, args ...string) {
 	var said bytes.Buffer
 	c := exec.Command(filepath.Join(programs, "vtune-crash"), args...)
 	c.Env, c.Stdout, c.Stderr = env, &said, &said
 	if err := c.Start(); err != nil {
-		t.Fatal(err)
+		p.errorf("%w", err)
+		return
 	}
-	bound := time.AfterFunc(2*time.Minute, func() { c.Process.Signal(syscall.SIGQUIT) })
+	bound := time.AfterFunc(3*time.Minute, func() { c.Process.Signal(syscall.SIGQUIT) })
 	err := c.Wait()
 	bound.Stop()
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL) {
-		t.Errorf("%s: %s: %v\n%s", where, strings.Join(args, " "), err, said.String())
+		p.errorf("%s: %w\n%s", strings.Join(args, " "), err, said.String())
 	}
 }
 
-func endedWell(t *testing.T, where string, dir record.Dir) {
-	t.Helper()
+func (p *play) endedWell(dir record.Dir) {
 	var st record.State
 	if err := fsx.ReadJSON(dir.State(), &st); err != nil || st.Phase != record.PhaseOver || st.Best == nil {
-		t.Errorf("%s: %s, best %+v, %v (%s)", where, st.Phase, st.Best, err, dir)
+		p.errorf("%s, best %+v, %v (%s)", st.Phase, st.Best, err, dir)
 		return
 	}
 	text, err := os.ReadFile(dir.ResultTxt())
 	rows := strings.Split(strings.TrimSpace(string(text)), "\n")
 	if err != nil || len(rows) != 3 || !strings.Contains(rows[1], "request_rate: inf") || !strings.Contains(rows[2], "profile saved in") {
-		t.Errorf("%s: result.txt\n%s", where, text)
+		p.errorf("result.txt\n%s", text)
 	}
 	names := map[string]int{}
 	requests, _ := filepath.Glob(filepath.Join(dir.Scheduler(), "requests", "*.json"))
 	for _, path := range requests {
 		var r struct{ Name string }
 		if err := fsx.ReadJSON(path, &r); err != nil {
-			t.Errorf("%s: %v", where, err)
+			p.errorf("%w", err)
 		}
 		if names[r.Name]++; names[r.Name] > 1 {
-			t.Errorf("%s: %s is at the scheduler twice", where, r.Name)
+			p.errorf("%s is at the scheduler twice", r.Name)
 		}
 	}
 	if len(names) < 3 {
-		t.Errorf("%s: the scheduler has %v", where, names)
+		p.errorf("the scheduler has %v", names)
 	}
-	nothingLeft(t, where, dir)
+	if left := remains(dir); len(left) > 0 {
+		p.errorf("left behind: %v", left)
+	}
 }
 
-// nothingLeft looks for the marks of the run's attempts in every process of this machine. The last ones may be on their way out.
 func nothingLeft(t *testing.T, where string, dir record.Dir) {
 	t.Helper()
-	var left []string
+	if left := remains(dir); len(left) > 0 {
+		t.Errorf("%s: left behind: %v", where, left)
+	}
+}
+
+// remains looks for the marks of the run's attempts in every process of this machine. The last ones may be on their way out.
+func remains(dir record.Dir) (left []string) {
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if left = marked(string(dir)); len(left) == 0 {
-			return
+			return nil
 		}
 	}
-	t.Errorf("%s: left behind: %v", where, left)
+	return left
 }
 
 func marked(dir string) []string {

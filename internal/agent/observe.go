@@ -81,7 +81,7 @@ func (w *work) observe(ctx context.Context, srv *server, c client, l record.Load
 		return o, err
 	}
 	w.result.Observations = n
-	w.event("observation", l.String()+": "+string(o.Verdict))
+	w.event("observation", l.String()+": "+sentence(o))
 	w.say("%s: %s", l, sentence(o))
 	return o, failure
 }
