@@ -9,10 +9,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"vtune/internal/fsx"
+	"vtune/internal/proc"
+	"vtune/internal/record"
 )
 
 // programs is where TestMain builds the commands under test: the real ones, not functions of the test binary, because a run
@@ -66,10 +71,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code":        exitCodeIs,
-			"last":        lastRun,
-			"waitfor":     waitFor,
-			"interrupted": interrupted,
+			"code":          exitCodeIs,
+			"last":          lastRun,
+			"waitfor":       waitFor,
+			"interrupted":   interrupted,
+			"killscheduler": killScheduler,
 		},
 	})
 }
@@ -161,4 +167,20 @@ func interrupted(ts *testscript.TestScript, neg bool, args []string) {
 	if !strings.Contains(stderr.String(), "hint: the jobs go on") {
 		ts.Fatalf("it said\n%s", stderr.String())
 	}
+}
+
+// killScheduler kills the local scheduler of a run with SIGKILL as soon as a job of the run has started, and awaits its death.
+func killScheduler(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: killscheduler RUN")
+	}
+	dir := record.Dir(args[0])
+	await(ts, func() bool {
+		names, _ := filepath.Glob(filepath.Join(dir.Events(), "*started*"))
+		return len(names) > 0
+	}, "the first job")
+	var daemon proc.Identity
+	ts.Check(fsx.ReadJSON(filepath.Join(dir.Scheduler(), "daemons", "1.json"), &daemon))
+	ts.Check(daemon.Signal(syscall.SIGKILL))
+	await(ts, func() bool { return !daemon.Alive() }, "the scheduler's end")
 }

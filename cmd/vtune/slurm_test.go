@@ -221,3 +221,42 @@ func TestStatusShowsWhatTheSchedulerSays(t *testing.T) {
 	}
 	vtune(t, env, "cancel", string(dir))
 }
+
+// A job that its time limit cuts off is told in time, publishes what it has, and a follow-up makes exactly the loads that are
+// left. Slurm counts limits in minutes and looks every 30 s, so this takes three minutes of waiting, beside the other tests.
+func TestACellGoesOnAfterItsTimeLimit(t *testing.T) {
+	t.Parallel()
+	env := lab(t)
+	spec := filepath.Join(t.TempDir(), "spec.yaml")
+	text := `model: llama-8b
+max_model_len: 2048
+workload: {input_len: 1800, output_len: 20}
+limit: {p99_e2el_ms: 1}
+grid: {max_num_seqs: [64], max_num_batched_tokens: [2048]}
+scheduler: slurm
+site: {time: "2"}
+server:
+  command: vllm-sim
+  environment: {VLLM_SIM_TIME_SCALE: "4", VLLM_SIM_HARDWARE: h200-like}
+`
+	if err := os.WriteFile(spec, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dir := record.Dir(vtune(t, env, "submit", spec))
+	c := exec.Command(filepath.Join(programs, "vtune"), "collect", "--watch", "--grace", "5s", string(dir))
+	c.Env = env
+	if out, err := c.CombinedOutput(); c.ProcessState == nil || c.ProcessState.ExitCode() != 6 {
+		t.Fatalf("collect: %v, want exit code 6\n%s", err, out)
+	}
+	cell := state(t, dir).Cells[0]
+	if len(cell.Attempts) < 2 || cell.Attempts[0].Cause != record.CauseTimeLimit || cell.Attempts[0].Observed < 2 {
+		t.Fatalf("attempts %+v", cell.Attempts)
+	}
+	// int(T)+1 down to 1, each once, whichever attempt made it.
+	for i, o := range cell.Observations[1:] {
+		if want := record.Rate(len(cell.Observations) - 1 - i); o.Load.Rate != want || o.Verdict != record.Miss {
+			t.Errorf("observation %d of attempt %d: %s is a %s, want %s", o.Seq, o.Attempt, o.Load, o.Verdict, want)
+		}
+	}
+	nothingLeft(t, "after the time limit", dir)
+}

@@ -23,7 +23,8 @@
 #SBATCH --mail-type=END
 
 # Run 2026_11_23_10_30 of vtune.
-# Its agent starts a server and sends it load. To do so by hand, load the environment below first, then:
+# Its agent starts a server, with the gpu-memory-utilization that the probe finds, and sends it load.
+# To do so by hand, load the environment below first, then:
 #   vllm serve $'a model\nrm -rf /' --port '$(id)'
 #   vllm bench serve --request-rate inf
 

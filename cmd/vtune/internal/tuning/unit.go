@@ -2,13 +2,16 @@ package tuning
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"vtune/collect"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
+	"vtune/internal/search"
 	"vtune/internal/vllm"
 	"vtune/templates"
 )
@@ -80,17 +83,18 @@ const examplePort = 8000
 func byHand(a record.Assignment) (server, bench []string) {
 	utilization := a.Utilization
 	if utilization == 0 {
-		utilization = 0.9
+		utilization = search.NextProbe(nil).Utilization
 	}
 	load := record.Load{Rate: record.Inf, Requests: a.Policy.InfRequests}
 	if a.Profile != nil {
 		load = *a.Profile
 	}
 	serve := vllm.Serve{Server: a.Server, Cell: a.Cell, Utilization: utilization, Port: examplePort}
+	server = append(settings(a.Server.Environment), serve.Argv()...)
 	if a.Kind == record.KindProbe {
-		return serve.Argv(), nil
+		return server, nil
 	}
-	return serve.Argv(), vllm.Bench{
+	return server, vllm.Bench{
 		Server: a.Server, Workload: a.Workload, Load: load, LimitMS: a.Policy.LimitMS, Seed: a.Seed, Port: examplePort,
 		ResultDir: ".", ResultFile: "bench.json",
 	}.Argv()
@@ -102,6 +106,15 @@ func (t *Tuning) writeScript(id, template string, v templates.View) error {
 		return err
 	}
 	return fsx.Publish(t.Dir.Script(id), script, 0o755)
+}
+
+// settings is the start of a command line that sets what the agent sets in a server's environment, but for its key.
+func settings(environment map[string]string) []string {
+	argv := []string{"env", "VLLM_SERVER_DEV_MODE=1"}
+	for _, name := range slices.Sorted(maps.Keys(environment)) {
+		argv = append(argv, name+"="+environment[name])
+	}
+	return argv
 }
 
 // outUnit is a unit that the scheduler has acknowledged.
