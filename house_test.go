@@ -18,6 +18,7 @@ import (
 // edges are all imports there may be between packages of this module. A new edge is a decision, made here.
 var edges = map[string][]string{
 	"internal/diag":   {},
+	"internal/need":   {},
 	"internal/fsx":    {},
 	"internal/shell":  {},
 	"internal/proc":   {},

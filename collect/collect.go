@@ -51,7 +51,7 @@ func (c *Collector) Pass(ctx context.Context, ask bool) (record.State, error) {
 	}
 	st := Derive(snap)
 	var trouble error
-	if ask && !st.Phase.Over() {
+	if ask && !Settled(st) {
 		noted, err := c.look(ctx, snap)
 		trouble = err
 		if noted > 0 {
@@ -65,6 +65,29 @@ func (c *Collector) Pass(ctx context.Context, ask bool) (record.State, error) {
 		return st, errors.Join(trouble, err)
 	}
 	return st, errors.Join(trouble, c.do(ctx, Decide(snap, st)))
+}
+
+// Settled reports whether nothing more can change: the run is over, or it was cancelled and the last of its jobs has ended.
+func Settled(st record.State) bool {
+	if st.Phase != record.PhaseCancelled {
+		return st.Phase.Over()
+	}
+	for _, w := range works(st) {
+		for _, a := range w.Attempts {
+			if a.Submitted != "" && (!a.Ended || w.Phase == record.WorkRunning) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func works(st record.State) []record.WorkState {
+	all := []record.WorkState{st.Probe, st.Profile}
+	for _, c := range st.Cells {
+		all = append(all, c.WorkState)
+	}
+	return all
 }
 
 func (c *Collector) do(ctx context.Context, d Decisions) error {

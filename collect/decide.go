@@ -27,10 +27,7 @@ type Decisions struct {
 // doing loses nothing.
 func Decide(s Snapshot, st record.State) Decisions {
 	var d Decisions
-	if st.Phase == record.PhaseCancelled {
-		return d
-	}
-	if st.Phase == record.PhaseOver {
+	if st.Phase.Over() { // also of a cancelled run: a job may have been recorded just after the cancelling command looked
 		d.Cancel = living(s)
 		return d
 	}

@@ -39,19 +39,16 @@ func Derive(s Snapshot) record.State {
 
 func phase(st *record.State, cancelled bool) record.Phase {
 	switch {
-	case !st.Probe.Phase.Final():
-		st.Phase = record.PhaseProbing
-	case !cellsFinal(st.Cells):
-		st.Phase = record.PhaseMeasuring
-	case st.Best != nil && !st.Profile.Phase.Final():
-		st.Phase = record.PhaseProfiling
-	default:
-		return record.PhaseOver
-	}
-	if cancelled {
+	case cancelled:
 		return record.PhaseCancelled
+	case !st.Probe.Phase.Final():
+		return record.PhaseProbing
+	case !cellsFinal(st.Cells):
+		return record.PhaseMeasuring
+	case st.Best != nil && !st.Profile.Phase.Final():
+		return record.PhaseProfiling
 	}
-	return st.Phase
+	return record.PhaseOver
 }
 
 func cellsFinal(cs []record.CellState) bool {

@@ -51,7 +51,7 @@ func (c *Collector) Watch(ctx context.Context, p Pace, r Report) (record.State, 
 			passed = now
 			st, err := c.Pass(ctx, ask)
 			r.Pass(st, err)
-			if err == nil && st.Phase.Over() {
+			if err == nil && Settled(st) {
 				return st, nil
 			}
 			if ctx.Err() != nil {

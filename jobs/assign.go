@@ -18,6 +18,7 @@ func Assignment(s *spec.Spec, p record.Plan, run string, j record.Job) record.As
 			MaxModelLen: s.MaxModelLen, StartTimeoutSeconds: timeout.Seconds(),
 		},
 		Workload: record.Workload{InputLen: s.Workload.InputLen, OutputLen: s.Workload.OutputLen, CacheHitPct: s.Workload.CacheHitPct},
+		Secrets:  s.Server.Secrets,
 		Policy:   p.Policy, Client: s.Client, Seed: s.Seed,
 	}
 	switch j.Kind {

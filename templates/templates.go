@@ -137,7 +137,7 @@ func readEmbedded() (map[string]source, error) {
 func override(sources map[string]source, dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("templates: %w", err)
+		return diag.Wrap(fmt.Errorf("templates: %w", err), diag.Usage)
 	}
 	var problems diag.Problems
 	for _, e := range entries {

@@ -34,7 +34,7 @@ func newAgent(a *app) *cobra.Command {
 			stop, done := stopCauses()
 			defer done()
 			code, err := agent.Run(context.WithoutCancel(c.Context()), agent.Config{
-				Dir: dir, Assignment: path, SchedulerID: a.schedulerID(), Env: a.env, Log: a.err, Stop: stop,
+				Dir: dir, Assignment: path, Env: a.env, Log: a.err, Stop: stop,
 			})
 			if err != nil {
 				return diag.Wrap(err, code)
@@ -69,16 +69,6 @@ func stopCauses() (<-chan record.Cause, func()) {
 		}
 	}()
 	return causes, func() { signal.Stop(signals); close(quit) }
-}
-
-// schedulerID is the id of the submitted unit this job belongs to, as each scheduler tells its jobs.
-func (a *app) schedulerID() string {
-	for _, name := range []string{"SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID", local.JobVariable} {
-		if v, ok := a.getenv(name); ok && v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func newLocalScheduler(*app) *cobra.Command {

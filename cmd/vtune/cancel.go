@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +22,10 @@ func newCancel(a *app) *cobra.Command {
 			n, err := t.Cancel(c.Context())
 			if err != nil {
 				return err
+			}
+			if _, err := os.Stat(t.Dir.Cancelled()); err != nil {
+				fmt.Fprintf(a.out, "%s is over already: nothing to cancel\n", t.Dir)
+				return nil
 			}
 			fmt.Fprintf(a.out, "cancelled %s: %d jobs\n", t.Dir, n)
 			fmt.Fprintf(a.err, "what was measured stays; %s collect %s writes it to result.txt\n", a.program, t.Dir)

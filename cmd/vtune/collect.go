@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,12 +40,7 @@ func newCollect(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				err = printJSON(a.out, st)
-			} else {
-				err = a.printSummary(t, st)
-			}
-			return errors.Join(err, exitWith(exitCode(st)))
+			return errors.Join(a.printEnd(t, st, asJSON), outcome(t, st))
 		},
 	}
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on until the run is over")
@@ -78,7 +76,7 @@ func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace t
 	st, err := col.Watch(ctx, pace, collect.Report{Event: p.event, Pass: p.pass})
 	p.close()
 	if ctx.Err() != nil {
-		return st, diag.Wrap(fmt.Errorf("interrupted: %w", ctx.Err()), diag.Interrupted,
+		return st, diag.Wrap(errInterrupted, diag.Interrupted,
 			fmt.Sprintf("the jobs go on; %s collect --watch %s goes on watching, %s cancel %s ends them", a.program, t.Dir, a.program, t.Dir))
 	}
 	return st, err
@@ -89,6 +87,8 @@ func exitCode(st record.State) diag.Code {
 	switch {
 	case st.Phase != record.PhaseOver:
 		return diag.Unfinished
+	case st.Best == nil && !measured(st):
+		return diag.NoAnswer
 	case st.Best == nil:
 		return diag.Infeasible
 	}
@@ -100,7 +100,45 @@ func exitCode(st record.State) diag.Code {
 	return diag.OK
 }
 
-func (a *app) printSummary(t *tuning.Tuning, st record.State) error {
+// measured reports whether some cell was measured to its end, with whatever answer.
+func measured(st record.State) bool {
+	return slices.ContainsFunc(st.Cells, func(c record.CellState) bool { return c.Phase == record.WorkDone })
+}
+
+// outcome is a run's end as an error: only a code where the summary says it all, a hint at the log where something failed.
+func outcome(t *tuning.Tuning, st record.State) error {
+	code := exitCode(st)
+	if log := failureLog(st); log != "" && code != diag.OK {
+		return diag.Wrap(exitWith(code), code, "the last words are in "+filepath.Join(string(t.Dir), log))
+	}
+	return exitWith(code)
+}
+
+// failureLog is where to look first: the log of the first server, or else of the first job, that failed.
+func failureLog(st record.State) string {
+	works := []record.WorkState{st.Probe}
+	for _, c := range st.Cells {
+		works = append(works, c.WorkState)
+	}
+	for _, w := range works {
+		if w.Phase != record.WorkFailed || len(w.Attempts) == 0 {
+			continue
+		}
+		last := w.Attempts[len(w.Attempts)-1]
+		for _, s := range slices.Backward(last.Starts) {
+			if !s.OK && s.LogFile != "" {
+				return s.LogFile
+			}
+		}
+		return cmp.Or(last.ServerLog, filepath.Join("jobs", last.Job, "log"))
+	}
+	return ""
+}
+
+func (a *app) printEnd(t *tuning.Tuning, st record.State, asJSON bool) error {
+	if asJSON {
+		return printJSON(a.out, st)
+	}
 	command, err := t.ServeCommand(st)
 	if err != nil {
 		return err

@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"vtune/internal/agent"
 	"vtune/internal/fsx"
+	"vtune/internal/proc"
 	"vtune/internal/record"
 )
 
@@ -35,6 +37,7 @@ type victim struct {
 // Whichever process is killed, at whichever step of its protocol, the same commands run again bring the run to its right end:
 // every job ran, none twice at the scheduler, the rows are those of an undisturbed run, and no process is left.
 func TestAProcessMayBeKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
 	for _, v := range []victim{
 		{"submit", "submit"}, {"collect", "collect"},
 		{"agent of the probe", "probe-1/assignment.json"}, {"agent of a cell", "s8-t2048-1/assignment.json"}, {"agent of the profile", "profile-1/assignment.json"},
@@ -164,29 +167,26 @@ func nothingLeft(t *testing.T, where string, dir record.Dir) {
 	}
 }
 
-// remains looks for the marks of the run's attempts in every process of this machine. The last ones may be on their way out.
+// remains looks for what the run's jobs left on this machine. The last processes may be on their way out.
 func remains(dir record.Dir) (left []string) {
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if left = marked(string(dir)); len(left) == 0 {
+		if left = marked(dir); len(left) == 0 {
 			return nil
 		}
 	}
 	return left
 }
 
-func marked(dir string) []string {
-	var found []string
-	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, path := range environs {
-		data, err := os.ReadFile(path)
+// marked are the processes of any of the run's jobs, by their mark.
+func marked(dir record.Dir) (found []string) {
+	jobs, _ := os.ReadDir(dir.Jobs())
+	for _, j := range jobs {
+		left, err := proc.Marked(agent.Mark(dir, j.Name()))
 		if err != nil {
-			continue
+			return []string{err.Error()}
 		}
-		for _, e := range strings.Split(string(data), "\x00") {
-			if strings.HasPrefix(e, "VTUNE_ATTEMPT=") && strings.Contains(e, dir) {
-				cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
-				found = append(found, filepath.Base(filepath.Dir(path))+" "+strings.ReplaceAll(string(cmdline), "\x00", " "))
-			}
+		for _, id := range left {
+			found = append(found, fmt.Sprintf("%s of %s", id, j.Name()))
 		}
 	}
 	return found

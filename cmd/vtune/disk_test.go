@@ -5,27 +5,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
+	"vtune/internal/need"
 	"vtune/internal/record"
 )
 
 // A disk that fills up on the way costs an error that says so, and nothing that was measured: with room again, the same commands
 // go on.
 func TestAFullDiskLosesNothing(t *testing.T) {
-	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64m"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("CI must be able to mount a small file system: %v", err)
-		}
-		t.Skipf("needs the right to mount a small file system (run as root): %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Parallel()
+	disk := need.SmallDisk(t, "64m")
 	env := environment(t.TempDir())
 	spec := filepath.Join(disk, "spec.yaml")
 	if err := os.WriteFile(spec, []byte(crashSpec), 0o644); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +57,12 @@ func (a *app) newSpec(from string, fromEnv bool) (data []byte, notes []string, e
 		if rerr != nil {
 			return nil, nil, diag.Wrap(rerr, diag.Usage)
 		}
-		imp, err = spec.FromScript(from, src, a.env)
+		// The script's BASE means the script's folder, the spec's base means the spec's: only an absolute path is the same for both.
+		abs, aerr := filepath.Abs(from)
+		if aerr != nil {
+			return nil, nil, aerr
+		}
+		imp, err = spec.FromScript(abs, src, a.env)
 	default:
 		return spec.Template(), nil, nil
 	}
@@ -76,7 +82,7 @@ func create(path string, data []byte, force bool) error {
 		return diag.Wrap(fmt.Errorf("%s exists", path), diag.Usage, "name another file with -o, or replace it with --force")
 	}
 	if err != nil {
-		return err
+		return diag.Wrap(err, diag.Usage, "name a file that can be written with -o")
 	}
 	if _, err := f.Write(data); err != nil {
 		f.Close()

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -58,14 +59,22 @@ func run(ctx context.Context, args []string, a app) int {
 	return int(diag.CodeOf(err))
 }
 
-// complain prints an error as a person reads it: what is wrong, a line each, then what to do about it. Quiet outcomes (a run
-// that is not over) have their text on stdout already.
+// complain prints an error as a person reads it: what is wrong, a line each, and below it what to do about it. Quiet outcomes (a
+// run that is not over) have their text on stdout already and leave only the hint.
 func (a *app) complain(err error) {
-	if quiet(err) {
+	var ps diag.Problems
+	if errors.As(err, &ps) {
+		ps.Sort()
+		for _, p := range ps {
+			fmt.Fprintln(a.err, "error:", p)
+			if p.Hint != "" {
+				fmt.Fprintln(a.err, "hint:", p.Hint)
+			}
+		}
 		return
 	}
-	for _, line := range lines(err) {
-		fmt.Fprintln(a.err, "error:", line)
+	if !quiet(err) {
+		fmt.Fprintln(a.err, "error:", oneLine(err))
 	}
 	for _, h := range diag.HintsOf(err) {
 		fmt.Fprintln(a.err, "hint:", h)

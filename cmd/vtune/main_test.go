@@ -76,6 +76,8 @@ func TestScripts(t *testing.T) {
 			"waitfor":       waitFor,
 			"interrupted":   interrupted,
 			"killscheduler": killScheduler,
+			"awaitidle":     awaitIdle,
+			"oneRun":        oneRun,
 		},
 	})
 }
@@ -119,7 +121,7 @@ func TestEveryExitCodeIsInTheHelp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, code := range []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "130"} {
+	for _, code := range []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "130"} {
 		if !bytes.Contains(out, []byte(fmt.Sprintf("\n  %3s  ", code))) {
 			t.Errorf("--help does not explain exit code %s", code)
 		}
@@ -183,4 +185,26 @@ func killScheduler(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(fsx.ReadJSON(filepath.Join(dir.Scheduler(), "daemons", "1.json"), &daemon))
 	ts.Check(daemon.Signal(syscall.SIGKILL))
 	await(ts, func() bool { return !daemon.Alive() }, "the scheduler's end")
+}
+
+// awaitIdle waits until a run's first cell has its result and its local scheduler has retired: what follows is the collector's.
+func awaitIdle(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: awaitidle RUN")
+	}
+	dir := record.Dir(args[0])
+	await(ts, func() bool {
+		results, _ := filepath.Glob(filepath.Join(dir.Cells(), "*", "1", "result.json"))
+		retired, _ := filepath.Glob(filepath.Join(dir.Scheduler(), "daemons", "*.retired"))
+		return len(results) > 0 && len(retired) > 0
+	}, "the scheduler to retire")
+}
+
+// oneRun fails unless there is one run directory below a base, whole or not.
+func oneRun(ts *testscript.TestScript, neg bool, args []string) {
+	dirs, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "auto-benchmark", "[0-9]*"))
+	ts.Check(err)
+	if neg || len(dirs) != 1 {
+		ts.Fatalf("run directories: %v", dirs)
+	}
 }

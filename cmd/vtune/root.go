@@ -67,6 +67,8 @@ type verdict struct{ code diag.Code }
 
 func (v verdict) Error() string { return fmt.Sprintf("exit code %d", v.code) }
 
+var errInterrupted = errors.New("interrupted")
+
 func exitWith(code diag.Code) error {
 	if code == diag.OK {
 		return nil
@@ -79,12 +81,7 @@ func quiet(err error) bool {
 	return errors.As(err, &v)
 }
 
-// lines is an error as the lines a person reads: each problem of a file is its own.
-func lines(err error) []string {
-	var ps diag.Problems
-	if errors.As(err, &ps) {
-		ps.Sort()
-		return strings.Split(ps.Error(), "\n")
-	}
-	return []string{strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")}
+// oneLine is an error without line breaks: schedulers and servers answer in several.
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
 }

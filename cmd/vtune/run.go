@@ -13,6 +13,7 @@ import (
 func newRun(a *app) *cobra.Command {
 	var r tuning.Request
 	var grace time.Duration
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "run SPEC|RUN",
 		Short: "submit + collect --watch + summary, for people at a terminal",
@@ -35,10 +36,11 @@ func newRun(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return errors.Join(a.printSummary(t, st), exitWith(exitCode(st)))
+			return errors.Join(a.printEnd(t, st, asJSON), outcome(t, st))
 		},
 	}
 	submitFlags(c, &r)
 	graceFlag(c, &grace)
+	c.Flags().BoolVar(&asJSON, "json", false, "print the state at the end as JSON")
 	return c
 }

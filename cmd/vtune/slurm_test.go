@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"vtune/internal/fsx"
+	"vtune/internal/need"
 	"vtune/internal/record"
-	"vtune/jobs/jobstest"
 )
 
 // walkSpec has two cells whose walks are short and far from any doubt: at the limit's two sides P99 differs by a factor of two.
@@ -36,7 +36,7 @@ var rates = []string{"inf 2 1", "inf 3 2"}
 // lab brings up a Slurm of 4 nodes x 8 fake GPUs and returns the environment to use it.
 func lab(t *testing.T) []string {
 	t.Helper()
-	jobstest.Need(t, "slurmctld", "make deps")
+	need.Program(t, "slurmctld", "make deps")
 	dir, err := os.MkdirTemp("/tmp", "vtlab-") // Slurm's sockets need short paths
 	if err != nil {
 		t.Fatal(err)
@@ -185,6 +185,7 @@ func slurm(t *testing.T, env []string, name string, args ...string) string {
 
 // cancel ends the run's own jobs and nothing else of the same user, also those that bear almost its name.
 func TestCancelEndsTheRunsJobsAndNoOthers(t *testing.T) {
+	t.Parallel()
 	env := lab(t)
 	dir := submitSpec(t, env, "slurm", "in-job")
 	var run record.Run
@@ -208,6 +209,7 @@ func TestCancelEndsTheRunsJobsAndNoOthers(t *testing.T) {
 
 // The status of a run on a cluster shows the scheduler's own ids and words.
 func TestStatusShowsWhatTheSchedulerSays(t *testing.T) {
+	t.Parallel()
 	env := lab(t)
 	slurm(t, env, "scontrol", "update", "PartitionName=gpu", "State=DOWN")
 	dir := submitSpec(t, env, "slurm", "in-job")

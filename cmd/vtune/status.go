@@ -12,6 +12,7 @@ import (
 
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
+	"vtune/internal/diag"
 	"vtune/internal/record"
 	"vtune/internal/report"
 )
@@ -43,7 +44,7 @@ func newStatus(a *app) *cobra.Command {
 				}
 				select {
 				case <-c.Context().Done():
-					return c.Context().Err()
+					return exitWith(diag.Interrupted)
 				case <-time.After(every): // the pace of a display, not a wait for a condition
 				}
 			}

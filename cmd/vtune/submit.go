@@ -28,7 +28,7 @@ scheduler yet is submitted, what is there stays as it is.`,
 					return err
 				}
 				r.SpecFile = args[0]
-				return a.render(r, dir)
+				return a.render(r, dir, asJSON)
 			}
 			t, err := a.submit(c.Context(), args[0], r)
 			if err != nil {
@@ -90,13 +90,16 @@ func (a *app) putOut(ctx context.Context, t *tuning.Tuning) error {
 	return nil
 }
 
-func (a *app) render(r tuning.Request, dir string) error {
+func (a *app) render(r tuning.Request, dir string, asJSON bool) error {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
 	if err := tuning.Render(a.world(), r, abs); err != nil {
 		return err
+	}
+	if asJSON {
+		return printJSON(a.out, submission{Run: abs, ID: filepath.Base(abs)})
 	}
 	fmt.Fprintln(a.out, abs)
 	return nil

@@ -192,7 +192,7 @@ func (w *work) finish(end ending) (diag.Code, error) {
 	r.Ledger = w.ledger.close(r.Ended)
 	r.Complete = true
 	w.say("%s", strings.Join(slices.DeleteFunc([]string{string(r.Outcome), string(r.Cause), message}, blank), ": "))
-	if err := w.publish(w.dir.Result(), r); err != nil {
+	if err := fsx.PublishJSON(w.dir.Result(), r); err != nil {
 		return Failed, err
 	}
 	w.event("result", string(r.Outcome)+" "+string(r.Cause))

@@ -43,7 +43,7 @@ func (c benchClient) Measure(ctx context.Context, t target) (measurement, error)
 		Server: c.w.a.Server, Workload: c.w.a.Workload, Load: t.Load, LimitMS: c.w.a.Policy.LimitMS, Seed: c.w.a.Seed,
 		Port: t.Server.port, Profile: t.Profile, ResultDir: filepath.Dir(t.Raw), ResultFile: filepath.Base(t.Raw),
 	}
-	log, err := os.Create(t.Log)
+	log, err := os.OpenFile(t.Log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, c.w.logMode())
 	if err != nil {
 		return measurement{}, err
 	}

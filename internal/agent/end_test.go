@@ -14,6 +14,7 @@ import (
 	"vtune/internal/agent"
 	"vtune/internal/diag"
 	"vtune/internal/fsx"
+	"vtune/internal/need"
 	"vtune/internal/proc"
 	"vtune/internal/record"
 	"vtune/internal/search"
@@ -284,27 +285,10 @@ func TestTheKeyOfAServerIsInNoFile(t *testing.T) {
 }
 
 func TestAFullDiskEndsTheJobWithoutHalfARecord(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs a file system of its own: run as root")
-	}
-	disk, err := os.MkdirTemp("/tmp", "vtune-disk-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {
-		os.Remove(disk)
-		t.Skipf("mount a small tmpfs: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, 0); err != nil {
-			t.Error(err)
-		}
-		os.Remove(disk)
-	})
+	disk := need.SmallDisk(t, "1m")
 	t.Parallel()
 	r := adopt(t, disk)
-	r.gpu = "/tmp/" + filepath.Base(disk) + "-gpu"
-	t.Cleanup(func() { os.RemoveAll(r.gpu) })
+	r.gpu = t.TempDir()
 	j := r.begin(r.slow(r.assignment(record.KindCell, 1)))
 	j.await("load", 2)
 	fill, err := os.Create(filepath.Join(disk, "fill"))

@@ -39,7 +39,7 @@ func TestALedgerAddsUpToTheWallTimeWhateverIsBooked(t *testing.T) {
 }
 
 func TestSecretsAreRedactedByTheNameOfTheirVariable(t *testing.T) {
-	w := &work{secrets: secrets([]string{"HF_TOKEN=hf_abcdefgh", "SHORT_KEY=abc", "PATH=/usr/bin", "AWS_SECRET=swordfish1"})}
+	w := &work{secrets: secrets([]string{"HF_TOKEN=hf_abcdefgh", "SHORT_KEY=abc", "PATH=/usr/bin", "AWS_SECRET=swordfish1", "DB=pw"}, []string{"DB"})}
 	if got := w.redact("hf_abcdefgh abc /usr/bin swordfish1"); got != "[secret] abc /usr/bin [secret]" {
 		t.Error(got)
 	}

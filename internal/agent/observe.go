@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/internal/search"
 )
@@ -77,7 +78,7 @@ func (w *work) observe(ctx context.Context, srv *server, c client, l record.Load
 		}
 	}
 	o.Detail, o.Complete = w.redact(o.Detail), true
-	if err := w.publish(w.dir.Observation(n), o); err != nil {
+	if err := fsx.PublishJSON(w.dir.Observation(n), o); err != nil {
 		return o, err
 	}
 	w.result.Observations = n

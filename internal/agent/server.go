@@ -103,7 +103,7 @@ func (w *work) startOnce(ctx context.Context, s vllm.Serve, logPath string) (*se
 }
 
 func (w *work) launch(ctx context.Context, s vllm.Serve, logPath string) (*server, error) {
-	log, err := os.OpenFile(logPath, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(logPath, os.O_APPEND|os.O_CREATE|os.O_WRONLY, w.logMode())
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func newWork(c Config, a record.Assignment) *work {
 			Schema: record.Schema, Run: a.Run, Job: a.Job, Kind: a.Kind, Attempt: a.Attempt, Node: node(c.Env),
 			SchedulerID: c.SchedulerID, Started: now,
 		},
-		secrets: secrets(c.Env),
+		secrets: secrets(c.Env, a.Secrets),
 	}
 	if a.Kind == record.KindCell {
 		w.result.Cell = a.Cell.ID
@@ -52,7 +52,7 @@ func (w *work) claim() error {
 	if err := fsx.Claim(string(w.dir)); err != nil {
 		return err
 	}
-	err := w.publish(w.dir.Attempt(), record.Attempt{
+	err := fsx.PublishJSON(w.dir.Attempt(), record.Attempt{
 		Schema: record.Schema, Job: w.a.Job, Node: w.result.Node, PID: os.Getpid(), SchedulerID: w.c.SchedulerID,
 		GPUs: lookup(w.c.Env, "CUDA_VISIBLE_DEVICES"), Started: w.result.Started,
 	})
@@ -65,8 +65,6 @@ func (w *work) claim() error {
 	w.event("started", "on "+w.result.Node)
 	return nil
 }
-
-func (w *work) publish(path string, v any) error { return fsx.PublishJSON(path, v) }
 
 // event leaves a marker in events/. It is a hint that something can be read, so its loss is told and costs nothing else.
 func (w *work) event(what, detail string) {
@@ -115,13 +113,22 @@ func (w *work) redact(s string) string {
 	return s
 }
 
-// secrets are the values of variables whose names say so.
-func secrets(env []string) []string {
+// logMode keeps the logs of server and client to their owner where there are secrets: what those print is theirs.
+func (w *work) logMode() os.FileMode {
+	if len(w.a.Secrets) > 0 {
+		return 0o600
+	}
+	return 0o644
+}
+
+// secrets are the values of the variables that the spec names as secrets, and of those whose own names say so.
+func secrets(env, declared []string) []string {
 	var found []string
 	for _, e := range env {
 		name, value, _ := strings.Cut(e, "=")
 		named := func(word string) bool { return strings.HasSuffix(name, word) }
-		if slices.ContainsFunc([]string{"TOKEN", "KEY", "SECRET", "PASSWORD"}, named) && len(value) >= 8 { // a shorter value may be a word of any message
+		guessed := slices.ContainsFunc([]string{"TOKEN", "KEY", "SECRET", "PASSWORD"}, named) && len(value) >= 8 // a shorter value may be a word of any message
+		if guessed || value != "" && slices.Contains(declared, name) {
 			found = append(found, value)
 		}
 	}

@@ -22,6 +22,7 @@ const (
 	Infeasible  Code = 6
 	Busy        Code = 7
 	Unfinished  Code = 8
+	NoAnswer    Code = 9
 	Interrupted Code = 130
 )
 
@@ -44,6 +45,7 @@ func ExitCodes() []struct {
 		{Infeasible, "the run is over and no cell meets the limit"},
 		{Busy, "another collector holds this run"},
 		{Unfinished, "the run is not over yet (collect without --watch), or was cancelled"},
+		{NoAnswer, "the run is over without an answer: the probe or every cell failed"},
 		{Interrupted, "interrupted"},
 	}
 }
@@ -152,20 +154,30 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
-// HintsOf lists every hint on err's chain, outermost first, then those of its Problems.
+// HintsOf lists every hint on err's tree, outermost first, then those of its Problems.
 func HintsOf(err error) []string {
-	var hints []string
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if c, ok := e.(*coded); ok {
-			hints = append(hints, c.hints...)
-		}
-	}
+	hints := hintsOn(err)
 	var ps Problems
 	if errors.As(err, &ps) {
 		for _, p := range ps {
 			if p.Hint != "" {
 				hints = append(hints, p.Hint)
 			}
+		}
+	}
+	return hints
+}
+
+func hintsOn(err error) (hints []string) {
+	if c, ok := err.(*coded); ok {
+		hints = append(hints, c.hints...)
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		hints = append(hints, hintsOn(e.Unwrap())...)
+	case interface{ Unwrap() []error }: // errors.Join
+		for _, part := range e.Unwrap() {
+			hints = append(hints, hintsOn(part)...)
 		}
 	}
 	return hints

@@ -15,6 +15,9 @@ func TestAnErrorKeepsItsCodeAndHintsThroughWrapping(t *testing.T) {
 	if got := HintsOf(err); len(got) != 1 || got[0] != "ask sinfo" {
 		t.Errorf("hints %q", got)
 	}
+	if got := HintsOf(errors.Join(errors.New("other"), err)); len(got) != 1 || CodeOf(errors.Join(errors.New("other"), err)) != Scheduler {
+		t.Errorf("joined with another error: hints %q", got)
+	}
 	if CodeOf(cause) != Internal || CodeOf(nil) != OK || Wrap(nil, Usage) != nil {
 		t.Error("an error without a code is internal, no error is ok")
 	}

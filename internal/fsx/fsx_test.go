@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"vtune/internal/need"
 )
 
 func TestAReaderSeesTheOldFileOrTheNewOneAndNothingBetween(t *testing.T) {
@@ -85,11 +87,7 @@ func TestOnlyOneOfManyClaims(t *testing.T) {
 
 // A file that does not fit is as if it had never been written: the old one stays, and no torn one lies about.
 func TestAFullDiskLeavesTheOldFile(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("needs the right to mount a small file system: %v", err)
-	}
-	defer syscall.Unmount(dir, 0)
+	dir := need.SmallDisk(t, "64k")
 	path := filepath.Join(dir, "f")
 	if err := Publish(path, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)

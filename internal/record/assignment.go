@@ -16,6 +16,8 @@ type Assignment struct {
 	Client   string   `json:"client"` // "vllm" or "vtune"
 	Seed     int64    `json:"seed"`
 
+	// Secrets are names of variables whose values must stand in no record and no log that others can read.
+	Secrets []string `json:"secrets,omitempty"`
 	// Utilization is the gpu-memory-utilization to start with; 0 means: read the probe's result when the job starts.
 	Utilization float64 `json:"gpu_memory_utilization,omitempty"`
 	// StopAfterInf ends the attempt after the inf run (rate_search: follow-up).

@@ -13,16 +13,17 @@ func (d Dir) path(parts ...string) string {
 	return filepath.Join(append([]string{string(d)}, parts...)...)
 }
 
-func (d Dir) Run() string       { return d.path("run.json") }
-func (d Dir) Spec() string      { return d.path("spec.yaml") }
-func (d Dir) Effective() string { return d.path("effective.yaml") }
-func (d Dir) Plan() string      { return d.path("plan.json") }
-func (d Dir) Agent() string     { return d.path("bin", "vtune") }
-func (d Dir) Secrets() string   { return d.path("secrets.env") }
-func (d Dir) Templates() string { return d.path("templates") }
-func (d Dir) Cancelled() string { return d.path("cancelled.json") }
-func (d Dir) Collector() string { return d.path("collector.lock") }
-func (d Dir) Scheduler() string { return d.path("scheduler") } // the local scheduler's own folder
+func (d Dir) Run() string         { return d.path("run.json") }
+func (d Dir) Spec() string        { return d.path("spec.yaml") }
+func (d Dir) Effective() string   { return d.path("effective.yaml") }
+func (d Dir) Plan() string        { return d.path("plan.json") }
+func (d Dir) Agent() string       { return d.path("bin", "vtune") }
+func (d Dir) Secrets() string     { return d.path("secrets.env") }
+func (d Dir) Environment() string { return d.path("environment.json") } // 0600: the submitter's, for jobs that others submit
+func (d Dir) Templates() string   { return d.path("templates") }
+func (d Dir) Cancelled() string   { return d.path("cancelled.json") }
+func (d Dir) Collector() string   { return d.path("collector.lock") }
+func (d Dir) Scheduler() string   { return d.path("scheduler") } // the local scheduler's own folder
 
 func (d Dir) Jobs() string                 { return d.path("jobs") }
 func (d Dir) Job(id string) string         { return d.path("jobs", id) }

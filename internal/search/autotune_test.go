@@ -282,33 +282,3 @@ func TestAMethodOfANewerBuildIsRefused(t *testing.T) {
 		t.Errorf("got %+v", d)
 	}
 }
-
-func TestOutstandingIsNeverFewerThanWhatIsStillMeasured(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		c := drawCurve(t)
-		all, _ := walkOf(t, policy, c, nil)
-		cut := rapid.IntRange(0, len(all)).Draw(t, "observations so far")
-		got := Outstanding(policy, observe(c, all[:cut]), c.throughput(0))
-		if left := len(all) - cut; got < left {
-			t.Fatalf("at most %d are said to be left, %d are", got, left)
-		}
-		if cut == len(all) && got != 0 {
-			t.Fatalf("%d are said to be left of a search that is over", got)
-		}
-	})
-}
-
-func TestOutstandingIsExactWhenNothingIsAccepted(t *testing.T) {
-	c := curve{throughput: func(int) float64 { return 7.3 }, e2el: func(int) float64 { return 900 }}
-	all, _ := walkOf(t, policy, c, nil)
-	for cut := range all {
-		if got, want := Outstanding(policy, observe(c, all[:cut]), 7.3), len(all)-cut; got != want {
-			t.Errorf("after %d observations: %d, want %d", cut, got, want)
-		}
-	}
-	p := policy
-	p.LimitMS = 0
-	if got := Outstanding(p, nil, 7.3); got != 1 {
-		t.Errorf("without a limit: %d, want the inf run alone", got)
-	}
-}

@@ -50,19 +50,3 @@ func Next(p record.Policy, observed []record.Observation) Decision {
 		return Decision{Action: GiveUp, Cause: record.CauseAgent, Reason: fmt.Sprintf("this build knows no method %q", p.Method)}
 	}
 }
-
-// Outstanding is at most how many observations a cell still needs, if all of them are valid. Before its inf run has told the
-// throughput, assumedInf (in requests per second) stands in for it.
-func Outstanding(p record.Policy, observed []record.Observation, assumedInf float64) int {
-	d := Next(p, observed)
-	switch {
-	case d.Action != Try:
-		return 0
-	case !d.Load.Rate.IsInf():
-		return int(d.Load.Rate)
-	case p.LimitMS == 0:
-		return 1
-	default:
-		return 1 + firstRate(assumedInf)
-	}
-}

@@ -38,7 +38,7 @@ type symptom struct {
 // symptoms in the order of their authority: memory first, because running out of it also breaks other things. What a lower
 // memory utilisation would cure is memory; "To serve at least one request" is not, since a lower one leaves even less cache:
 // such a model length does not fit this accelerator at all, and no step of a probe can help.
-var symptoms = []symptom{
+var symptoms = [...]symptom{
 	{record.CauseFlags, regexp.MustCompile(`To serve at least one request`)},
 	{record.CauseOOM, regexp.MustCompile(`(Free|Available) memory on .*less than desired \w+ memory utilization`)},
 	{record.CauseOOM, regexp.MustCompile(`No available memory for the cache blocks`)},
@@ -49,7 +49,7 @@ var symptoms = []symptom{
 }
 
 // refusals are errors by which a server that never became healthy says that it will never take this request.
-var refusals = []*regexp.Regexp{
+var refusals = [...]*regexp.Regexp{
 	regexp.MustCompile(`^\S.*: error: `), // argparse: "vllm serve: error: unrecognized arguments: --x"
 	regexp.MustCompile(`^Value error, `), // pydantic's line below "ValidationError: 1 validation error for …"
 	regexp.MustCompile(`(?i)not a valid model identifier|repository not found|invalid repository id|does not appear to have a file named`),

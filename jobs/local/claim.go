@@ -91,7 +91,7 @@ func (s *Scheduler) ensure(ctx context.Context) error {
 		return fmt.Errorf("start the local scheduler: %w", err)
 	}
 	argv := append(slices.Clone(s.config.Program), DaemonCommand, s.config.Dir)
-	child, err := proc.Detach(argv, nil, s.config.Dir, f.log())
+	child, err := proc.Detach(argv, s.config.Env, s.config.Dir, f.log())
 	if err != nil {
 		return fmt.Errorf("start the local scheduler: %w", err)
 	}

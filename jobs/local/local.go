@@ -37,6 +37,7 @@ const (
 type Config struct {
 	Dir     string        // absolute; record.Dir.Scheduler
 	Program []string      // absolute argv prefix of a program with the two hidden commands
+	Env     []string      // of the jobs; nil: the caller's
 	Slots   int           // GPU slots; less than 1: DetectSlots
 	Grace   time.Duration // between SIGTERM and SIGKILL; 0: 30 s, Slurm's KillWait
 }

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"vtune/internal/need"
 	"vtune/internal/record"
 	"vtune/jobs"
-	"vtune/jobs/jobstest"
 	"vtune/jobs/slurm"
 )
 
@@ -28,10 +28,10 @@ type lab struct {
 // are in it.
 func startLab(t *testing.T, conf ...string) lab {
 	t.Helper()
-	jobstest.Need(t, "slurmctld", "make deps")
-	jobstest.Need(t, "slurmd", "make deps")
-	jobstest.Need(t, "sbatch", "make deps")
-	jobstest.Need(t, "munged", "make deps")
+	need.Program(t, "slurmctld", "make deps")
+	need.Program(t, "slurmd", "make deps")
+	need.Program(t, "sbatch", "make deps")
+	need.Program(t, "munged", "make deps")
 	dir, err := os.MkdirTemp("/tmp", "sl")
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 
 	"mvdan.cc/sh/v3/syntax"
 	"pgregory.net/rapid"
+
+	"vtune/internal/need"
 )
 
 func TestValuesAsBashWouldSetThem(t *testing.T) {
@@ -123,10 +125,7 @@ func TestQuotedValuesComeBackWhole(t *testing.T) {
 
 // Whatever Read claims to know, bash must say as well.
 func TestBashAgreesWithEveryKnownValue(t *testing.T) {
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("bash is not installed: apt-get install bash")
-	}
+	need.Program(t, "bash", "apt-get install bash")
 	known := 0
 	rapid.Check(t, func(t *rapid.T) {
 		word := rapid.SampledFrom([]string{"a", `"b c"`, `'d $A'`, `\ `, `\$`, "$A", `"$A"`, "${B}", "${C:-x}", `${C:-"y z"}`, "${A:+n}", `"\a\\"`, "~", "/", "${A-q}", `"~"`, "${E:-e}", "'", `"`, ":~", "~/", `"${P:-~}"`, `"${P:-'a'}"`, `"${P:-\$}"`, `"${P:-"b c"}"`, `${P:-~}`, `"${P:-$A}"`, `${P:-'$A'}`, `"${P:-a  b}"`, "a:b"})
@@ -140,7 +139,7 @@ func TestBashAgreesWithEveryKnownValue(t *testing.T) {
 			return
 		}
 		known++
-		c := exec.Command(bash, "--norc", "--noprofile", "-c", src.String()+"printf %s \"$X\"")
+		c := exec.Command("bash", "--norc", "--noprofile", "-c", src.String()+"printf %s \"$X\"")
 		c.Env = []string{"E=env", "HOME=/home/u"}
 		out, err := c.Output()
 		if err != nil {

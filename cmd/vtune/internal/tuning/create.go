@@ -29,16 +29,19 @@ type Request struct {
 
 // newRun makes the run directory of r, whole but for the jobs at the scheduler: run.json is its last file, and a directory
 // without it was never submitted from.
-func (w World) newRun(r Request, s *spec.Spec, source []byte, plan record.Plan) (*Tuning, error) {
-	base := filepath.Join(baseDir(r.SpecFile, s), "auto-benchmark")
-	if err := os.MkdirAll(base, 0o755); err != nil {
+func (w World) newRun(base string, r Request, s *spec.Spec, source []byte, plan record.Plan) (*Tuning, error) {
+	if _, err := templates.Load(r.TemplateDir); err != nil {
+		return nil, err
+	}
+	secrets, err := w.secrets(s)
+	if err != nil {
 		return nil, err
 	}
 	dir, err := claimRun(base, w.Now().Format("2006_01_02_15_04"))
 	if err != nil {
 		return nil, err
 	}
-	return w.fillRun(dir, r, s, source, plan)
+	return w.fillRun(dir, r, s, source, secrets, plan)
 }
 
 // baseDir is where results go: base is relative to the spec's folder, so that a spec means the same from everywhere.
@@ -70,7 +73,7 @@ func claimRun(base, tag string) (record.Dir, error) {
 	}
 }
 
-func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source []byte, plan record.Plan) (*Tuning, error) {
+func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source, secrets []byte, plan record.Plan) (*Tuning, error) {
 	t := &Tuning{world: w, Dir: dir, Plan: plan, spec: s}
 	for _, d := range []string{dir.Jobs(), dir.Events(), dir.Cells(), dir.Profile(), filepath.Dir(dir.Agent())} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -92,7 +95,16 @@ func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source []byte, p
 		AgentSHA256: sum, SpecSHA256: hex.EncodeToString(specSum[:]), User: userName(), Host: host,
 		Scheduler: s.Scheduler, Slots: r.Slots,
 	}
-	if err := w.secrets(dir, s); err != nil {
+	if secrets != nil {
+		if err := fsx.Publish(dir.Secrets(), secrets, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	env, err := fsx.JSON(w.Env)
+	if err != nil {
+		return nil, err
+	}
+	if err := fsx.Publish(dir.Environment(), env, 0o600); err != nil {
 		return nil, err
 	}
 	if err := copyTemplates(r.TemplateDir, dir.Templates()); err != nil {
@@ -151,32 +163,26 @@ func copyAgent(to string) (sum string, err error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// secrets copies the named variables into a 0600 file that the scripts source. They stand nowhere else.
-func (w World) secrets(dir record.Dir, s *spec.Spec) error {
-	if len(s.Server.Secrets) == 0 {
-		return nil
-	}
-	var text []byte
+// secrets is the text of the 0600 file that the scripts source; nil without any. The values stand nowhere else but in the
+// environment of the jobs.
+func (w World) secrets(s *spec.Spec) (text []byte, err error) {
 	for _, name := range s.Server.Secrets {
 		value, ok := w.getenv(name)
 		if !ok {
-			return diag.Wrap(fmt.Errorf("server.secrets names %s, which is not set", name), diag.Usage, "export "+name+" and submit again")
+			return nil, diag.Wrap(fmt.Errorf("server.secrets names %s, which is not set", name), diag.Usage, "export "+name+" and submit again")
 		}
 		word, err := shell.Word(value)
 		if err != nil {
-			return fmt.Errorf("secret %s: %w", name, err)
+			return nil, fmt.Errorf("secret %s: %w", name, err)
 		}
 		text = fmt.Appendf(text, "export %s=%s\n", name, word)
 	}
-	return fsx.Publish(dir.Secrets(), text, 0o600)
+	return text, nil
 }
 
 func copyTemplates(from, to string) error {
 	if from == "" {
 		return nil
-	}
-	if _, err := templates.Load(from); err != nil {
-		return err
 	}
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("copy the templates: %w", err)

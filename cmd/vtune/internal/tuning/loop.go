@@ -32,9 +32,18 @@ func (t *Tuning) Collector(grace time.Duration) *collect.Collector {
 	})
 }
 
-// Cancel marks the run as cancelled and ends its recorded jobs. The mark comes first: from then on no collector submits a
-// follow-up, and an agent that starts all the same skips its work, so the jobs recorded by then are all there will be.
+// Cancel marks the run as cancelled and ends those of its recorded jobs that are not over; it returns how many. The mark comes
+// first: from then on no collector submits a follow-up, and an agent that starts all the same skips its work. A job that was
+// accepted before the mark and recorded after it is ended by the next collector. A run that is over stays as it is, unmarked.
 func (t *Tuning) Cancel(ctx context.Context) (ended int, err error) {
+	scan := collect.Scanner{Dir: t.Dir}
+	snap, err := scan.Scan()
+	if err != nil {
+		return 0, err
+	}
+	if collect.Derive(snap).Phase == record.PhaseOver {
+		return 0, nil
+	}
 	data, err := fsx.JSON(record.Cancelled{Schema: record.Schema, By: userName(), At: t.world.Now().UTC()})
 	if err != nil {
 		return 0, err
@@ -42,17 +51,11 @@ func (t *Tuning) Cancel(ctx context.Context) (ended int, err error) {
 	if err := fsx.PublishNew(t.Dir.Cancelled(), data, 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
 		return 0, err
 	}
-	units, err := t.recorded()
-	if err != nil {
+	if snap, err = scan.Scan(); err != nil {
 		return 0, err
 	}
-	var ids []string
-	for _, u := range units {
-		for _, j := range u.Jobs {
-			ids = append(ids, j.ID)
-		}
-	}
-	return len(ids), t.cancelJobs(ctx, ids)
+	living := collect.Decide(snap, collect.Derive(snap)).Cancel
+	return len(living), t.cancelJobs(ctx, living)
 }
 
 // submitAll puts recorded units out again and new follow-ups in. It is what collect is handed as Submit.

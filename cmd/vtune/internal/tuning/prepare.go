@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"vtune/internal/diag"
 	"vtune/internal/fsx"
@@ -20,7 +22,7 @@ import (
 // Prepare makes the run that path (a spec, or a run directory) asks for, or opens the one to go on with. Nothing is submitted.
 func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return Open(w, path)
+		return goOn(w, path, r)
 	}
 	r.SpecFile = path
 	s, err := LoadSpec(w, path)
@@ -31,26 +33,63 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 	if err != nil {
 		return nil, err
 	}
+	// The scheduler is asked before anything is made: without it there is nothing to begin.
+	caps, err := capabilities(ctx, w, s, r)
+	if err != nil {
+		return nil, err
+	}
+	base := filepath.Join(baseDir(path, s), "auto-benchmark")
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return nil, diag.Wrap(err, diag.Usage, "results go below base in "+path)
+	}
+	// Of two that submit the same spec at once, the second must find the first one's run.
+	sum := sha256.Sum256(source)
+	lease, err := w.lease(ctx, filepath.Join(base, ".submit-"+hex.EncodeToString(sum[:4])), "submit")
+	var held *fsx.HeldError
+	if errors.As(err, &held) {
+		return nil, diag.Wrap(fmt.Errorf("%s is being submitted: %w", path, err), diag.Busy, "submit again when that is done")
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer lease.Release()
 	if !r.Another {
-		if dir, ok := unfinished(baseDir(path, s), source); ok {
+		if dir, ok := unfinished(base, source); ok {
 			fmt.Fprintf(w.Err, "going on with %s, which is not over (--new starts another)\n", dir)
-			return Open(w, dir)
+			return goOn(w, dir, r)
 		}
 	}
 	if r.Slots <= 0 {
 		r.Slots = localSlots(s)
 	}
-	caps, err := capabilities(ctx, w, s, r)
+	return w.newRun(base, r, s, source, PlanFor(s, caps, 0))
+}
+
+// goOn opens a run to submit what is left of it. What was settled when it was made cannot be asked for again.
+func goOn(w World, dir string, r Request) (*Tuning, error) {
+	t, err := Open(w, dir)
 	if err != nil {
 		return nil, err
 	}
-	return w.newRun(r, s, source, PlanFor(s, caps, 0))
+	if _, err := os.Stat(t.Dir.Cancelled()); err == nil {
+		return nil, diag.Wrap(fmt.Errorf("run %s was cancelled", dir), diag.Usage,
+			fmt.Sprintf("%s submit --new %s starts another", w.Program, t.Dir.Spec()))
+	}
+	if r.TemplateDir != "" || r.Slots > 0 {
+		return nil, diag.Wrap(fmt.Errorf("run %s has its templates and slots already", dir), diag.Usage,
+			"leave --template-dir and --slots out to go on with it, or start another with --new")
+	}
+	return t, nil
 }
 
 // LoadSpec is spec.Load with the hint that a file which is not there can be made.
 func LoadSpec(w World, path string) (*spec.Spec, error) {
-	if _, err := os.Stat(path); err != nil {
+	info, err := os.Stat(path)
+	if err != nil {
 		return nil, diag.Wrap(err, diag.Usage, "make one with: "+w.Program+" init -o "+path)
+	}
+	if info.IsDir() {
+		return nil, diag.Errorf(diag.Usage, "%s is a directory, not a spec", path)
 	}
 	return spec.Load(path)
 }
@@ -78,7 +117,7 @@ func localSlots(s *spec.Spec) int {
 }
 
 func capabilities(ctx context.Context, w World, s *spec.Spec, r Request) (jobs.Capabilities, error) {
-	sched, err := newScheduler(w, "", record.Run{Scheduler: s.Scheduler, Slots: r.Slots})
+	sched, err := newScheduler(w.Env, "", record.Run{Scheduler: s.Scheduler, Slots: r.Slots})
 	if err != nil {
 		return jobs.Capabilities{}, err
 	}
@@ -90,22 +129,23 @@ func capabilities(ctx context.Context, w World, s *spec.Spec, r Request) (jobs.C
 }
 
 // unfinished finds the newest run of the same spec that is neither over nor cancelled: typing submit twice must not cost twice.
-func unfinished(base string, source []byte) (string, bool) {
+func unfinished(base string, source []byte) (found string, ok bool) {
 	sum := sha256.Sum256(source)
-	dirs, _ := filepath.Glob(filepath.Join(base, "auto-benchmark", "*"))
-	for i := len(dirs) - 1; i >= 0; i-- {
-		dir := record.Dir(dirs[i])
+	dirs, _ := filepath.Glob(filepath.Join(base, "*"))
+	newest := time.Time{}
+	for _, d := range dirs {
+		dir := record.Dir(d)
 		var run record.Run
-		if fsx.ReadJSON(dir.Run(), &run) != nil || run.SpecSHA256 != hex.EncodeToString(sum[:]) {
+		if fsx.ReadJSON(dir.Run(), &run) != nil || run.SpecSHA256 != hex.EncodeToString(sum[:]) || run.Created.Before(newest) {
 			continue
 		}
 		var st record.State
 		_, cancelled := os.Stat(dir.Cancelled())
 		if cancelled != nil && (fsx.ReadJSON(dir.State(), &st) != nil || !st.Phase.Over()) {
-			return dirs[i], true
+			found, newest = d, run.Created
 		}
 	}
-	return "", false
+	return found, found != ""
 }
 
 // Render writes every script and assignment of a run under dir and submits nothing.

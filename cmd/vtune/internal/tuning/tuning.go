@@ -83,8 +83,30 @@ func (t *Tuning) equip() (err error) {
 	if t.templates, err = templates.Load(existing(t.Dir.Templates())); err != nil {
 		return err
 	}
-	t.scheduler, err = newScheduler(t.world, t.Dir, t.Run)
+	env, err := t.environment()
+	if err != nil {
+		return err
+	}
+	t.scheduler, err = newScheduler(env, t.Dir, t.Run)
 	return err
+}
+
+// environment is the submitter's, with the caller's way to the scheduler: a follow-up that somebody else's shell, or cron,
+// brings about must find what the run's first jobs found.
+func (t *Tuning) environment() ([]string, error) {
+	var env []string
+	switch err := fsx.ReadJSON(t.Dir.Environment(), &env); {
+	case errors.Is(err, fs.ErrNotExist): // not published yet, or a run that only renders
+		return t.world.Env, nil
+	case errors.Is(err, fs.ErrPermission):
+		return nil, diag.Wrap(err, diag.Usage, "the run belongs to "+t.Run.User)
+	case err != nil:
+		return nil, err
+	}
+	if conf, ok := t.world.getenv("SLURM_CONF"); ok {
+		env = append(env, "SLURM_CONF="+conf)
+	}
+	return env, nil
 }
 
 func existing(dir string) string {
@@ -94,12 +116,12 @@ func existing(dir string) string {
 	return dir
 }
 
-func newScheduler(w World, dir record.Dir, run record.Run) (jobs.Scheduler, error) {
+func newScheduler(env []string, dir record.Dir, run record.Run) (jobs.Scheduler, error) {
 	switch run.Scheduler {
 	case "slurm":
-		return slurm.New(slurm.Config{Env: w.Env}), nil
+		return slurm.New(slurm.Config{Env: env}), nil
 	case "local":
-		return local.New(local.Config{Dir: dir.Scheduler(), Program: []string{dir.Agent()}, Slots: run.Slots}), nil
+		return local.New(local.Config{Dir: dir.Scheduler(), Program: []string{dir.Agent()}, Env: env, Slots: run.Slots}), nil
 	}
 	return nil, fmt.Errorf("run %s: unknown scheduler %q", run.ID, run.Scheduler)
 }
@@ -117,6 +139,16 @@ func (t *Tuning) submitter(ctx context.Context) (*jobs.Submitter, error) {
 
 // Lease makes this process the only one that submits and collects for the run.
 func (t *Tuning) Lease(ctx context.Context, doing string) (*fsx.Lease, error) {
+	l, err := t.world.lease(ctx, t.Dir.Collector(), doing)
+	var held *fsx.HeldError
+	if errors.As(err, &held) {
+		return nil, diag.Wrap(fmt.Errorf("run %s is in other hands: %w", t.Dir, err), diag.Busy,
+			fmt.Sprintf("%s status %s shows how it goes; one process at a time decides on a run", t.world.Program, t.Dir))
+	}
+	return l, err
+}
+
+func (w World) lease(ctx context.Context, dir, doing string) (*fsx.Lease, error) {
 	self, err := proc.Self()
 	if err != nil {
 		return nil, err
@@ -125,7 +157,7 @@ func (t *Tuning) Lease(ctx context.Context, doing string) (*fsx.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := fsx.Acquire(ctx, t.Dir.Collector(), fsx.LeaseConfig{
+	return fsx.Acquire(ctx, dir, fsx.LeaseConfig{
 		Me:   fsx.Owner{Host: self.Host, User: userName(), PID: self.PID, Start: string(start), Doing: doing},
 		Beat: 10 * time.Second, Stale: time.Minute,
 		Alive: func(o fsx.Owner) bool {
@@ -133,12 +165,6 @@ func (t *Tuning) Lease(ctx context.Context, doing string) (*fsx.Lease, error) {
 			return json.Unmarshal([]byte(o.Start), &who) == nil && who.Alive()
 		},
 	})
-	var held *fsx.HeldError
-	if errors.As(err, &held) {
-		return nil, diag.Wrap(fmt.Errorf("run %s is in other hands: %w", t.Dir, err), diag.Busy,
-			fmt.Sprintf("%s status %s shows how it goes; one process at a time decides on a run", t.world.Program, t.Dir))
-	}
-	return l, err
 }
 
 func userName() string {

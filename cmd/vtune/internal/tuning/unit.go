@@ -90,13 +90,18 @@ func byHand(a record.Assignment) (server, bench []string) {
 		load = *a.Profile
 	}
 	serve := vllm.Serve{Server: a.Server, Cell: a.Cell, Utilization: utilization, Port: examplePort}
-	server = append(settings(a.Server.Environment), serve.Argv()...)
+	if a.Kind == record.KindProfile {
+		serve.Profiler = &vllm.Profiler{Dir: "/tmp/profile", Iterations: a.ProfileIterations}
+	}
+	// Without VLLM_SERVER_DEV_MODE a server has no route to reset its prefix cache.
+	server = append(settings(a.Server.Environment), "VLLM_SERVER_DEV_MODE=1")
+	server = append(server, serve.Argv()...)
 	if a.Kind == record.KindProbe {
 		return server, nil
 	}
 	return server, vllm.Bench{
 		Server: a.Server, Workload: a.Workload, Load: load, LimitMS: a.Policy.LimitMS, Seed: a.Seed, Port: examplePort,
-		ResultDir: ".", ResultFile: "bench.json",
+		Profile: a.Kind == record.KindProfile, ResultDir: ".", ResultFile: "bench.json",
 	}.Argv()
 }
 
@@ -108,9 +113,9 @@ func (t *Tuning) writeScript(id, template string, v templates.View) error {
 	return fsx.Publish(t.Dir.Script(id), script, 0o755)
 }
 
-// settings is the start of a command line that sets what the agent sets in a server's environment, but for its key.
+// settings is the start of a command line that sets variables for one command.
 func settings(environment map[string]string) []string {
-	argv := []string{"env", "VLLM_SERVER_DEV_MODE=1"}
+	argv := []string{"env"}
 	for _, name := range slices.Sorted(maps.Keys(environment)) {
 		argv = append(argv, name+"="+environment[name])
 	}

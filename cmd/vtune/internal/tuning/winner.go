@@ -13,5 +13,9 @@ func (t *Tuning) ServeCommand(st record.State) (string, error) {
 		return "", nil
 	}
 	a := t.assignment(record.Job{Kind: record.KindProfile, Attempt: 1}, nil)
-	return shell.Command(vllm.Serve{Server: a.Server, Cell: st.Best.Cell, Utilization: st.Utilization}.Public())
+	argv := vllm.Serve{Server: a.Server, Cell: st.Best.Cell, Utilization: st.Utilization}.Public()
+	if len(a.Server.Environment) > 0 {
+		argv = append(settings(a.Server.Environment), argv...)
+	}
+	return shell.Command(argv)
 }

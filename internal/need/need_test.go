@@ -1,4 +1,4 @@
-package jobstest_test
+package need_test
 
 import (
 	"os"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"vtune/jobs/jobstest"
+	"vtune/internal/need"
 )
 
 // recorder is a test that notes how it ended.
@@ -26,12 +26,12 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-func need(program string) *recorder {
+func try(program string) *recorder {
 	r := &recorder{}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		jobstest.Need(r, program, "make deps")
+		need.Program(r, program, "make deps")
 	}()
 	<-done
 	return r
@@ -47,16 +47,16 @@ func TestAMissingPartIsASkipAtHomeAndAFailureInCI(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "no-program"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if r := need("here"); r.skipped+r.failed != "" {
+	if r := try("here"); r.skipped+r.failed != "" {
 		t.Errorf("a part that is there: %+v", r)
 	}
 	for _, missing := range []string{"no-program", "nowhere"} {
-		if r := need(missing); !strings.Contains(r.skipped, "not installed") || r.failed != "" {
+		if r := try(missing); !strings.Contains(r.skipped, "not installed") || r.failed != "" {
 			t.Errorf("%s: %+v", missing, r)
 		}
 	}
 	t.Setenv("CI", "true")
-	if r := need("nowhere"); r.failed == "" || r.skipped != "" {
+	if r := try("nowhere"); r.failed == "" || r.skipped != "" {
 		t.Errorf("in CI: %+v", r)
 	}
 }
