@@ -54,6 +54,7 @@ type Tuning struct {
 	spec      *spec.Spec
 	scheduler jobs.Scheduler
 	templates *templates.Set
+	foreign   error // set where the run belongs to another user, who alone can submit its jobs
 }
 
 // Open reads a run directory back. The effective spec is read, not the user's file: what a run means is fixed at submit.
@@ -99,7 +100,8 @@ func (t *Tuning) environment() ([]string, error) {
 	case errors.Is(err, fs.ErrNotExist): // not published yet, or a run that only renders
 		return t.world.Env, nil
 	case errors.Is(err, fs.ErrPermission):
-		return nil, diag.Wrap(err, diag.Usage, "the run belongs to "+t.Run.User)
+		t.foreign = diag.Errorf(diag.Usage, "run %s belongs to %s, who alone can submit its jobs", t.Dir, t.Run.User)
+		return t.world.Env, nil
 	case err != nil:
 		return nil, err
 	}
@@ -128,6 +130,9 @@ func newScheduler(env []string, dir record.Dir, run record.Run) (jobs.Scheduler,
 
 // submitter asks the scheduler what it can do and returns the protocol's executor for this run.
 func (t *Tuning) submitter(ctx context.Context) (*jobs.Submitter, error) {
+	if t.foreign != nil {
+		return nil, t.foreign
+	}
 	caps, err := t.scheduler.Capabilities(ctx)
 	if err != nil {
 		return nil, err
