@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"vtune/internal/stat"
 )
 
 // Metric is a latency of one request.
@@ -109,7 +111,7 @@ func Summarize(requests []Timeline, w Workload) Summary {
 // distribution sorts x.
 func distribution(x, percentiles []float64) Distribution {
 	slices.Sort(x)
-	d := Distribution{Median: quantile(x, 50)}
+	d := Distribution{Median: stat.Percentile(x, 50)}
 	for _, v := range x {
 		d.Mean += v / float64(len(x))
 	}
@@ -119,20 +121,9 @@ func distribution(x, percentiles []float64) Distribution {
 	}
 	d.Std = math.Sqrt(variance)
 	for _, p := range percentiles {
-		d.Percentiles = append(d.Percentiles, Percentile{p, quantile(x, p)})
+		d.Percentiles = append(d.Percentiles, Percentile{p, stat.Percentile(x, p)})
 	}
 	return d
-}
-
-// quantile interpolates linearly, as numpy.percentile does by default.
-func quantile(sorted []float64, p float64) float64 {
-	if len(sorted) == 0 {
-		return 0
-	}
-	at := p / 100 * float64(len(sorted)-1)
-	low := int(at)
-	high := min(low+1, len(sorted)-1)
-	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
 }
 
 // peaks counts, per second of the run, the chunks that arrived and the

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"vtune/internal/stat"
 )
 
 // Load is one observation to make: N requests at Rate per second (infinite:
@@ -121,8 +123,8 @@ func summarize(l Load, seen []timeline, at []time.Duration, start time.Duration,
 	for _, x := range [][]float64{e2el, ttft, tpot, itl} {
 		slices.Sort(x)
 	}
-	res.P50E2EL, res.P90E2EL, res.P99E2EL = percentile(e2el, 50), percentile(e2el, 90), percentile(e2el, 99)
-	res.P99TTFT, res.MedianTPOT, res.P99ITL = percentile(ttft, 99), percentile(tpot, 50), percentile(itl, 99)
+	res.P50E2EL, res.P90E2EL, res.P99E2EL = stat.Percentile(e2el, 50), stat.Percentile(e2el, 90), stat.Percentile(e2el, 99)
+	res.P99TTFT, res.MedianTPOT, res.P99ITL = stat.Percentile(ttft, 99), stat.Percentile(tpot, 50), stat.Percentile(itl, 99)
 	return res
 }
 
@@ -159,17 +161,6 @@ func promptBlocks(l Load, i int) []uint64 {
 		blocks[b] = h
 	}
 	return blocks
-}
-
-// percentile interpolates linearly between the neighbours, as numpy does.
-func percentile(sorted []float64, p float64) float64 {
-	if len(sorted) == 0 {
-		return 0
-	}
-	at := p / 100 * float64(len(sorted)-1)
-	low := int(at)
-	high := min(low+1, len(sorted)-1)
-	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
