@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"vtune/collect"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
@@ -19,10 +21,14 @@ import (
 // writeUnit writes scripts and assignments of a unit. It comes before the unit's intent, so that nothing is ever submitted whose
 // script is not whole; writing it again before the intent is there changes nothing that anybody has seen.
 func (t *Tuning) writeUnit(u record.Unit, f *collect.FollowUp) error {
+	// Thousands of small files wait for the disk one by one; side by side they share its flushes.
+	var writers errgroup.Group
+	writers.SetLimit(16)
 	for _, j := range u.Jobs {
-		if err := t.writeJob(j, f); err != nil {
-			return err
-		}
+		writers.Go(func() error { return t.writeJob(j, f) })
+	}
+	if err := writers.Wait(); err != nil {
+		return err
 	}
 	if !u.Array() {
 		return nil
