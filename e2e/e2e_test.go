@@ -40,6 +40,11 @@ func TestARealServerIsTunedOnARealCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // after the cluster's own, which needs the folder to find its daemons
+		if !t.Failed() {
+			os.RemoveAll(work)
+		}
+	})
 	if err := os.Chmod(work, 0o755); err != nil { // munge refuses a socket that others cannot reach
 		t.Fatal(err)
 	}
@@ -59,9 +64,6 @@ func TestARealServerIsTunedOnARealCluster(t *testing.T) {
 	traceIsReal(t, dir, st)
 	nothingIsLeft(t, dir, filepath.Join(cache, "vllm-cpu"))
 	ledger(t, st)
-	if !t.Failed() {
-		os.RemoveAll(work)
-	}
 }
 
 func repository(t *testing.T) string {
