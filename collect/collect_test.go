@@ -229,6 +229,28 @@ func TestACrashIsTriedTwiceAndThenItIsTheAnswer(t *testing.T) {
 	}
 }
 
+// Attempts are numbers, and their folders sort as words: the tenth comes before the second there.
+func TestACellMayTakeMoreThanTenAttempts(t *testing.T) {
+	w := newWorld(t, []int{8}, []int{256}, 500)
+	w.truth["s8-t256"] = curve{throughput: 13.4, meets: 1}
+	w.mishap = func(j record.Job) mishap {
+		if j.Kind == record.KindCell {
+			return mishap{cause: record.CauseTimeLimit, after: 1}
+		}
+		return mishap{}
+	}
+	st := w.finish(w.collector())
+	// inf, then 14 down to 1: one load an attempt.
+	if c := st.Cells[0]; len(c.Attempts) != 15 || c.Accepted == nil || c.Accepted.Load.Rate != 1 {
+		t.Fatalf("%d attempts, accepted %+v", len(c.Attempts), c.Accepted)
+	}
+	for i, a := range st.Cells[0].Attempts {
+		if a.Attempt != i+1 {
+			t.Errorf("attempt %d stands at place %d", a.Attempt, i+1)
+		}
+	}
+}
+
 // The site's limit of cells at once holds for follow-ups too, beside the array and beside each other.
 func TestFollowUpsKeepWithinMaxParallel(t *testing.T) {
 	w := newWorld(t, []int{1, 2, 3}, []int{10, 20}, 500)

@@ -48,10 +48,10 @@ func Decide(s Snapshot, st record.State) Decisions {
 	if st.Probe.Phase != record.WorkDone {
 		return d
 	}
-	room := room(s)
+	left := room(s)
 	for _, c := range st.Cells {
-		if c.Phase == record.WorkFollowUp && room > 0 {
-			room--
+		if c.Phase == record.WorkFollowUp && left > 0 {
+			left--
 			d.FollowUps = append(d.FollowUps, FollowUp{
 				Kind: record.KindCell, Cell: c.ID, Attempt: len(c.Attempts) + 1, Known: c.Observations, Utilization: st.Utilization,
 			})

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"cmp"
+	"slices"
 
 	"vtune/internal/record"
 	"vtune/internal/search"
@@ -26,6 +27,9 @@ func Derive(s Snapshot) record.State {
 		if j.Kind == record.KindProfile && j.Result.Outcome == record.OutcomeDone {
 			st.ProfileFiles = j.Result.Profile
 		}
+	}
+	for _, attempts := range byWork { // the scan's order is that of names, where 10 comes before 2
+		slices.SortStableFunc(attempts, func(a, b JobRecord) int { return cmp.Compare(a.Job.Attempt, b.Job.Attempt) })
 	}
 	st.Probe, st.Utilization = probe(byWork[string(record.KindProbe)+"/"])
 	for _, c := range s.Plan.Cells {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -79,15 +78,6 @@ func (a *app) complain(err error) {
 	for _, h := range diag.HintsOf(err) {
 		fmt.Fprintln(a.err, "hint:", h)
 	}
-}
-
-func (a *app) getenv(name string) (string, bool) {
-	for _, e := range a.env {
-		if k, v, ok := strings.Cut(e, "="); ok && k == name {
-			return v, true
-		}
-	}
-	return "", false
 }
 
 func (a *app) world() tuning.World {
