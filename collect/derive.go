@@ -84,7 +84,7 @@ func cell(p record.Policy, c record.Cell, jobs []JobRecord, probe record.WorkSta
 		return cs
 	}
 	if len(cs.Observations) > 0 {
-		switch d := search.Next(p, cs.Observations); d.Action {
+		switch d := search.Next(search.Question{Policy: p, Observed: cs.Observations}); d.Action {
 		case search.Accept:
 			cs.Phase, cs.Cause, cs.Message, cs.Accepted = record.WorkDone, record.CauseNone, "", d.Best
 			return cs

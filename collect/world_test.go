@@ -197,7 +197,7 @@ func (w *world) search(j record.Job, dir record.AttemptDir, m mishap, res *recor
 			res.Outcome, res.Cause, res.Observations = record.OutcomeContinue, m.cause, n-1
 			return
 		}
-		d := search.Next(w.plan.Policy, obs)
+		d := search.Next(search.Question{Policy: w.plan.Policy, Observed: obs})
 		if d.Action != search.Try {
 			res.Observations = n - 1
 			return
@@ -261,7 +261,7 @@ func (c curve) answer(p record.Policy) *record.Observation {
 	}
 	var obs []record.Observation
 	for {
-		d := search.Next(p, obs)
+		d := search.Next(search.Question{Policy: p, Observed: obs})
 		if d.Action != search.Try {
 			return d.Best
 		}

@@ -12,7 +12,7 @@ import (
 // cell goes on with a cell's rate search until it is over, in one server's life. What earlier attempts observed counts.
 func (w *work) cell(ctx context.Context) error {
 	known := slices.Clone(w.a.Known)
-	next := search.Next(w.a.Policy, known)
+	next := search.Next(search.Question{Policy: w.a.Policy, Observed: known})
 	if next.Action != search.Try {
 		return verdict(next) // an earlier attempt observed everything and did not come to say so
 	}
@@ -44,7 +44,7 @@ func (w *work) cell(ctx context.Context) error {
 			return err
 		}
 		known = append(known, o)
-		next = search.Next(w.a.Policy, known)
+		next = search.Next(search.Question{Policy: w.a.Policy, Observed: known})
 	}
 	return verdict(next)
 }

@@ -21,7 +21,7 @@ func TestACellIsSearchedToItsAnswer(t *testing.T) {
 	if len(all) < 2 || !all[0].Load.Rate.IsInf() || all[0].Verdict != record.Miss || all[len(all)-1].Verdict != record.Pass {
 		t.Fatalf("%+v", all)
 	}
-	if d := search.Next(a.Policy, all); d.Action != search.Accept {
+	if d := search.Next(search.Question{Policy: a.Policy, Observed: all}); d.Action != search.Accept {
 		t.Errorf("the search wants to go on: %+v", d)
 	}
 	r.files(all)

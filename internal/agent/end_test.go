@@ -62,7 +62,7 @@ func TestAStopIsContinuedByTheNextAttemptWithExactlyWhatIsLeft(t *testing.T) {
 				}
 				seen[o.Load] = true
 			}
-			if d := search.Next(second.Policy, all); d.Action != search.GiveUp || !seen[record.Load{Rate: 1, Requests: 10}] {
+			if d := search.Next(search.Question{Policy: second.Policy, Observed: all}); d.Action != search.GiveUp || !seen[record.Load{Rate: 1, Requests: 10}] {
 				t.Errorf("%+v after %v", d, seen)
 			}
 		})

@@ -24,6 +24,16 @@ type Assignment struct {
 	StopAfterInf bool `json:"stop_after_inf,omitempty"`
 	// Known are the observations of earlier attempts; the search goes on from there.
 	Known []Observation `json:"known,omitempty"`
+	// Emulates are further cells that this job's server answers for, behind a client-side queue: same max-num-batched-tokens,
+	// fewer max-num-seqs. Cell itself comes first.
+	Emulates []Cell `json:"emulates,omitempty"`
+	// Riders are jobs whose work goes on on the server that this one started (the probe's: the first cell).
+	Riders []string `json:"riders,omitempty"`
+	// TraceWinner lets a cell that confirmed the best rate so far trace a load before its server ends.
+	TraceWinner bool `json:"trace_winner,omitempty"`
+	// Hint is a request rate around which to look first, from what is known of other cells or of an emulation; 0: none.
+	Hint float64 `json:"hint,omitempty"`
+
 	// Profile is the load to profile (Kind profile).
 	Profile *Load `json:"profile,omitempty"`
 	// ProfileIterations bounds the trace; 0 means unbounded. Set by default on CPU, where a trace takes minutes to write.
@@ -77,6 +87,7 @@ type Job struct {
 	Kind      Kind      `json:"kind"`
 	Cell      string    `json:"cell,omitempty"`
 	Attempt   int       `json:"attempt"`
+	Emulates  []string  `json:"emulates,omitempty"` // further cells that its server answers for
 	Needs     []Edge    `json:"needs,omitempty"`
 	Resources Resources `json:"resources"`
 }
@@ -86,6 +97,8 @@ type Unit struct {
 	ID       string `json:"id"`
 	Jobs     []Job  `json:"jobs"`
 	Throttle int    `json:"throttle,omitempty"` // at most so many of the array at once; 0: no limit
+	// Riders are jobs that are not submitted: their work is done inside the unit's only job, on the server that it has up.
+	Riders []Job `json:"riders,omitempty"`
 }
 
 // Array reports whether the unit goes out as an array.
@@ -95,13 +108,22 @@ func (u Unit) Array() bool { return len(u.Jobs) > 1 || u.ID != u.Jobs[0].ID }
 type Plan struct {
 	Schema     int    `json:"schema"`
 	Policy     Policy `json:"policy"`
-	RateSearch string `json:"rate_search"` // in-job or follow-up
+	RateSearch string `json:"rate_search"`     // in-job or follow-up
+	Shape      Shape  `json:"shape,omitempty"` // of method vtune
 	// MaxParallel cells may run at once, over all units of the run; 0: no limit, or one that the scheduler keeps by itself.
 	MaxParallel int    `json:"max_parallel,omitempty"`
 	Cells       []Cell `json:"cells"` // grid order: the order of result.txt
 	Units       []Unit `json:"units"`
 	Counts      Counts `json:"counts"`
 }
+
+// Shape of a run: what a job is.
+type Shape string
+
+const (
+	ShapeCells   Shape = "cells"   // a job, a server, a log for each cell: the shortest wall clock
+	ShapeColumns Shape = "columns" // a job for each max-num-batched-tokens: the least accelerator time
+)
 
 // Counts are what a run may cost. Nothing is measured yet, so they rest on an assumed throughput at an infinite rate (req/s).
 type Counts struct {

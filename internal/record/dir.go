@@ -42,6 +42,10 @@ func (d Dir) ResultJSON() string { return d.path("result.json") }
 func (d Dir) Profile() string    { return d.path("profile") }
 func (d Dir) Cells() string      { return d.path("cells") }
 
+// Bests is the folder in which cells tell each other what they hold; Best is one attempt's file in it.
+func (d Dir) Bests() string          { return d.path("best") }
+func (d Dir) Best(job string) string { return d.path("best", job+".json") }
+
 // Work is the folder of all attempts of one unit of work: probe, profiling, or cells/<cell>.
 func (d Dir) Work(k Kind, cell string) string {
 	switch k {
@@ -94,6 +98,9 @@ func (a AttemptDir) Observation(n int) string {
 // BenchLog and BenchJSON are the load client's own output for observation n.
 func (a AttemptDir) BenchLog(n int, r Rate) string {
 	return a.path(fmt.Sprintf("bench-%03d-%s.log", n, r))
+}
+func (a AttemptDir) Timelines(n int, r Rate) string {
+	return a.path(fmt.Sprintf("bench-%03d-%s.timelines", n, r))
 }
 func (a AttemptDir) BenchJSON(n int, r Rate) string {
 	return a.path(fmt.Sprintf("bench-%03d-%s.json", n, r))

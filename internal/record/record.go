@@ -52,13 +52,30 @@ func (r *Rate) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Load is what one observation offers a server: Requests sent at Rate.
+// Load is what one observation offers a server: Requests sent at Rate. Where a Purpose is set, Requests is the most that may be
+// sent: the run ends when its verdict is sure.
 type Load struct {
-	Rate     Rate `json:"request_rate"`
-	Requests int  `json:"requests"`
+	Rate     Rate    `json:"request_rate"`
+	Requests int     `json:"requests"`
+	Purpose  Purpose `json:"purpose,omitempty"`
+	LetIn    int     `json:"let_in,omitempty"` // requests that a client-side queue lets into the server at once; 0: all
 }
 
-func (l Load) String() string { return fmt.Sprintf("%d requests at %s req/s", l.Requests, l.Rate) }
+func (l Load) String() string {
+	if l.Purpose != "" {
+		return fmt.Sprintf("%s at %s req/s", l.Purpose, l.Rate)
+	}
+	return fmt.Sprintf("%d requests at %s req/s", l.Requests, l.Rate)
+}
+
+// Purpose of a run of method vtune: what its answer is for, and so how sure it must be.
+type Purpose string
+
+const (
+	Bound   Purpose = "bound"   // throughput at an infinite rate: above every rate that can be sustained
+	Explore Purpose = "explore" // narrows the bracket; its verdict may be wrong now and then
+	Confirm Purpose = "confirm" // as sure as the spec asks for; only such a pass is an answer
+)
 
 // Kind is what a job is for.
 type Kind string
@@ -75,6 +92,7 @@ type Verdict string
 const (
 	Pass    Verdict = "pass"
 	Miss    Verdict = "miss"
+	Unsure  Verdict = "unsure"  // valid, but the budget ended before the verdict was sure. Never counts as a pass
 	Invalid Verdict = "invalid" // says nothing about the SLO; Cause says why. Never counts as a pass
 )
 
@@ -123,30 +141,47 @@ func (w Workload) PrefixLen() int { return w.InputLen * w.CacheHitPct / 100 }
 
 // Policy is what a rate search must know of the spec.
 type Policy struct {
-	Method       string  `json:"method"`                // "auto_tune"
-	LimitMS      float64 `json:"p99_e2el_ms,omitempty"` // 0: no limit
-	InfRequests  int     `json:"inf_requests"`          // 1000 in auto_tune
-	RateRequests int     `json:"rate_requests"`         // 100 in auto_tune
+	Method       string  `json:"method"`                // "auto_tune" or "vtune"
+	LimitMS      float64 `json:"p99_e2el_ms,omitempty"` // the limit where it is the only one, on P99 E2EL; 0: none, or Limits says more
+	InfRequests  int     `json:"inf_requests"`          // auto_tune: 1000
+	RateRequests int     `json:"rate_requests"`         // auto_tune: 100; vtune: of the profile's load
+
+	// Of method vtune:
+	Limits     []Limit  `json:"limits,omitempty"`
+	GoodputPct float64  `json:"goodput_pct,omitempty"` // so many % of the requests must be within all limits at once; 0: each limit by its own percentile
+	Tolerance  float64  `json:"tolerance,omitempty"`   // of the request rate found, relative
+	Test       Test     `json:"test,omitzero"`
+	Prune      Prune    `json:"prune,omitempty"`
+	Emulate    Emulate  `json:"emulate,omitempty"`
+	Arrivals   Arrivals `json:"arrivals,omitzero"`
 }
 
 // Observation is one benchmark run at one load. Latencies in ms, throughput in requests (or tokens) per second, Seconds in s.
 type Observation struct {
-	Schema   int       `json:"schema"`
-	Cell     string    `json:"cell"`
-	Attempt  int       `json:"attempt"`
-	Seq      int       `json:"seq"` // counts from 1 within an attempt
-	Load     Load      `json:"load"`
-	Client   string    `json:"client"` // "vllm" or "vtune"
-	Seed     int64     `json:"seed"`
-	Started  time.Time `json:"started"`
-	Ended    time.Time `json:"ended"`
-	Verdict  Verdict   `json:"verdict"`
-	Cause    Cause     `json:"cause,omitempty"`
-	Detail   string    `json:"detail,omitempty"`
-	Metrics  Metrics   `json:"metrics"`
-	RawFile  string    `json:"raw_file,omitempty"` // the client's own JSON, relative to the run
-	LogFile  string    `json:"log_file,omitempty"` // the client's log, relative to the run
-	Complete bool      `json:"complete"`           // written last; a reader ignores a record without it
+	Schema  int       `json:"schema"`
+	Cell    string    `json:"cell"`
+	Attempt int       `json:"attempt"`
+	Seq     int       `json:"seq"` // counts from 1 within an attempt
+	Load    Load      `json:"load"`
+	Client  string    `json:"client"` // "vllm" or "vtune"
+	Seed    int64     `json:"seed"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended"`
+	Verdict Verdict   `json:"verdict"`
+	Cause   Cause     `json:"cause,omitempty"`
+	Detail  string    `json:"detail,omitempty"`
+	Metrics Metrics   `json:"metrics"`
+
+	// Of method vtune: what the steady state says (see internal/verdict), and what later questions are answered from.
+	Steady     *Steady           `json:"steady,omitempty"`
+	Standings  []Standing        `json:"standings,omitempty"`      // in the order of Policy.Limits; the joint one alone under a goodput
+	Emulated   bool              `json:"emulated,omitempty"`       // made on the server of another max-num-seqs, behind a client-side queue
+	Histograms map[string]string `json:"histograms,omitempty"`     // by metric: compressed HDR histogram of µs, base64
+	Timelines  string            `json:"timelines_file,omitempty"` // every request's times, relative to the run
+
+	RawFile  string `json:"raw_file,omitempty"` // the client's own JSON, relative to the run
+	LogFile  string `json:"log_file,omitempty"` // the client's log, relative to the run
+	Complete bool   `json:"complete"`           // written last; a reader ignores a record without it
 }
 
 // Metrics are a load client's numbers, defined as `vllm bench serve` defines them. All zero when the client wrote none.

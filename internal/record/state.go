@@ -77,6 +77,20 @@ type CellState struct {
 	WorkState
 	Observations []Observation `json:"observations,omitempty"` // in the order they were made
 	Accepted     *Observation  `json:"accepted,omitempty"`     // the observation that is the cell's answer
+
+	// Of method vtune:
+	Emulated    bool    `json:"emulated,omitempty"`               // all that is known was measured on another cell's server; never the winner
+	Left        bool    `json:"left,omitempty"`                   // not measured to its end, because it cannot win; Message says by what
+	Bound       float64 `json:"bound,omitempty"`                  // of a cell that was left: its request rate (or throughput) is below this
+	Utilization float64 `json:"gpu_memory_utilization,omitempty"` // where an out-of-memory under load made it lower than the probe's
+}
+
+// Feasible is what one attempt tells the others: its cell holds Rate within the limits (or reaches it, without limits).
+type Feasible struct {
+	Schema    int     `json:"schema"`
+	Cell      string  `json:"cell"`
+	Rate      float64 `json:"request_rate"`
+	Confirmed bool    `json:"confirmed"`
 }
 
 // Best is the run's answer.

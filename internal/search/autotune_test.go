@@ -36,7 +36,7 @@ func drawCurve(t *rapid.T) curve {
 func walkOf(t interface{ Fatalf(string, ...any) }, p record.Policy, c curve, known []record.Observation) ([]string, Decision) {
 	var rates []string
 	for seq := 1; ; seq++ {
-		d := Next(p, known)
+		d := Next(Question{Policy: p, Observed: known})
 		if d.Action != Try {
 			return rates, d
 		}
@@ -168,12 +168,12 @@ func drawTrouble(t *rapid.T) []record.Observation {
 func TestADecisionDependsNeitherOnOrderNorOnRepetition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		known := drawTrouble(t)
-		want := Next(policy, known)
+		want := Next(Question{Policy: policy, Observed: known})
 		again := rapid.Permutation(known).Draw(t, "another order")
 		if len(known) > 0 {
 			again = append(again, rapid.SliceOf(rapid.SampledFrom(known)).Draw(t, "repeated")...)
 		}
-		got := Next(policy, again)
+		got := Next(Question{Policy: policy, Observed: again})
 		if got.Action != want.Action || got.Load != want.Load || got.Reason != want.Reason || got.Cause != want.Cause {
 			t.Fatalf("%+v, in another order %+v", want, got)
 		}
@@ -188,7 +188,7 @@ func TestOnlyAValidObservationIsAcceptedAndNoLoadIsTriedForEver(t *testing.T) {
 		known := drawTrouble(t)
 		tries := map[record.Load]int{}
 		for range 100 {
-			d := Next(policy, known)
+			d := Next(Question{Policy: policy, Observed: known})
 			switch d.Action {
 			case Accept:
 				if d.Best.Verdict != record.Pass || !positive(d.Best.Metrics.RequestThroughput) {
@@ -267,7 +267,7 @@ func TestInvalidObservationsAreRepeatedOnceAndNeverPass(t *testing.T) {
 			for i := range test.known {
 				test.known[i].Attempt, test.known[i].Seq = 1, i+1
 			}
-			d := Next(policy, test.known)
+			d := Next(Question{Policy: policy, Observed: test.known})
 			if d.Action != test.action || d.Load != test.load || d.Cause != test.cause || !strings.Contains(d.Reason, test.reason) {
 				t.Errorf("got %+v", d)
 			}
@@ -278,7 +278,7 @@ func TestInvalidObservationsAreRepeatedOnceAndNeverPass(t *testing.T) {
 func TestAMethodOfANewerBuildIsRefused(t *testing.T) {
 	p := policy
 	p.Method = "tomorrow"
-	if d := Next(p, nil); d.Action != GiveUp || !strings.Contains(d.Reason, `"tomorrow"`) {
+	if d := Next(Question{Policy: p, Observed: nil}); d.Action != GiveUp || !strings.Contains(d.Reason, `"tomorrow"`) {
 		t.Errorf("got %+v", d)
 	}
 }

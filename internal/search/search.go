@@ -11,8 +11,11 @@ import (
 	"vtune/internal/record"
 )
 
-// AutoTune is the method that follows auto_tune.sh to the letter.
-const AutoTune = "auto_tune"
+// Methods.
+const (
+	AutoTune = "auto_tune" // follows auto_tune.sh to the letter
+	Vtune    = "vtune"     // brackets, bisects and confirms; see vtune.go
+)
 
 // Action is what a Decision asks for.
 type Action string
@@ -21,7 +24,18 @@ const (
 	Try    Action = "try"     // make an observation at Load
 	Accept Action = "accept"  // the search is over: Best is the answer
 	GiveUp Action = "give-up" // the search is over without an answer; Reason says why
+	Leave  Action = "leave"   // the search is over: the cell cannot beat Question.Best; Reason says by what, Bound by how much
+	Own    Action = "own"     // an emulated search is over and the cell could win: it needs a server of its own; Hint says where to look
 )
+
+// Question is what Next is asked: where one cell's search goes on.
+type Question struct {
+	Policy   record.Policy
+	Observed []record.Observation // of this cell, in any order
+	Best     float64              // what another cell is known to hold (see Objective); 0: nothing
+	Hint     float64              // request rate around which to look first; 0: none
+	Emulated bool                 // the cell is measured on another's server: it can be ruled out there, but cannot win
+}
 
 // Decision is the next step of a cell's rate search.
 type Decision struct {
@@ -29,7 +43,9 @@ type Decision struct {
 	Load   record.Load         // Try
 	Best   *record.Observation // Accept
 	Cause  record.Cause        // GiveUp: why nothing valid came of it. None when the SLO is missed, for that is an answer
-	Reason string              // GiveUp
+	Reason string              // GiveUp, Leave, Own
+	Bound  float64             // Leave: the cell's objective is below this
+	Hint   float64             // Own: the request rate that the emulation holds
 }
 
 // ProbeDecision is the next step of the memory probe.
@@ -42,11 +58,24 @@ type ProbeDecision struct {
 
 // Next is the next step of a cell's rate search by the policy's method. Observations at other loads than the method asks for
 // are passed over; records of one load with the same attempt and number are one observation.
-func Next(p record.Policy, observed []record.Observation) Decision {
-	switch p.Method {
+func Next(q Question) Decision {
+	switch q.Policy.Method {
 	case AutoTune:
-		return autoTune(p, byLoad(observed))
+		return autoTune(q.Policy, byLoad(q.Observed))
+	case Vtune:
+		return vtune(q)
 	default:
-		return Decision{Action: GiveUp, Cause: record.CauseAgent, Reason: fmt.Sprintf("this build knows no method %q", p.Method)}
+		return Decision{Action: GiveUp, Cause: record.CauseAgent, Reason: fmt.Sprintf("this build knows no method %q", q.Policy.Method)}
 	}
+}
+
+// Objective is what an observation says its cell holds: the request rate under limits, the throughput without any.
+func Objective(o record.Observation) float64 {
+	if o.Load.Rate.IsInf() {
+		if o.Steady != nil {
+			return o.Steady.Throughput.Value
+		}
+		return o.Metrics.RequestThroughput
+	}
+	return float64(o.Load.Rate)
 }

@@ -63,7 +63,7 @@ func TestAutoTuneFindsTheHighestRateOfASimulatedServer(t *testing.T) {
 		p := record.Policy{Method: AutoTune, LimitMS: s.limitMS, InfRequests: 100, RateRequests: 30}
 		var made []record.Observation
 		for {
-			d := Next(p, made)
+			d := Next(Question{Policy: p, Observed: made})
 			if d.Action == Try {
 				made = append(made, s.observe(t, p, d.Load, len(made)+1))
 				continue
