@@ -238,7 +238,8 @@ type Start struct {
 	Utilization float64 `json:"gpu_memory_utilization,omitempty"`
 	OK          bool    `json:"ok"`
 	Cause       Cause   `json:"cause,omitempty"`
-	Message     string  `json:"message,omitempty"` // the engine's own error
+	Message     string  `json:"message,omitempty"`    // the engine's own error
+	Free        float64 `json:"free_share,omitempty"` // of the accelerator's memory, as a failed start named it, 0 to 1
 	Seconds     float64 `json:"seconds"`
 	LogFile     string  `json:"log_file,omitempty"` // relative to the run
 }
@@ -254,7 +255,7 @@ type Result struct {
 	Outcome       Outcome   `json:"outcome"`
 	Cause         Cause     `json:"cause,omitempty"`
 	Message       string    `json:"message,omitempty"`
-	Utilization   float64   `json:"gpu_memory_utilization,omitempty"` // probe: the highest that survived
+	Utilization   float64   `json:"gpu_memory_utilization,omitempty"` // probe: the highest that survived; cell: what its observations were made with
 	ServerVersion string    `json:"server_version,omitempty"`
 	Starts        []Start   `json:"starts,omitempty"`
 	Observations  int       `json:"observations"`

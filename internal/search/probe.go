@@ -23,7 +23,7 @@ const (
 // 0.90 in steps of 0.01. Only memory leads to the next step, since nothing else is cured by asking for less of it. Flags that
 // the server refuses end the search at once, since every start would end there; the script takes them for memory too, nine
 // times. Kept from the script: to have started is proof enough, without a load (D12).
-func NextProbe(starts []record.Start) ProbeDecision {
+func NextProbe(p record.Policy, starts []record.Start) ProbeDecision {
 	tried := map[int][]record.Start{}
 	for _, s := range starts {
 		percent := int(math.Round(s.Utilization * 100))

@@ -15,7 +15,7 @@ func probe(t interface{ Fatalf(string, ...any) }, server func(u float64, try int
 	var starts []record.Start
 	tries := map[float64]int{}
 	for range 100 {
-		d := NextProbe(starts)
+		d := NextProbe(policy, starts)
 		if d.Action != Try {
 			return starts, d
 		}

@@ -89,7 +89,7 @@ const examplePort = 8000
 func byHand(a record.Assignment) (server, bench []string) {
 	utilization := a.Utilization
 	if utilization == 0 {
-		utilization = search.NextProbe(nil).Utilization
+		utilization = search.NextProbe(a.Policy, nil).Utilization
 	}
 	load := record.Load{Rate: record.Inf, Requests: a.Policy.InfRequests}
 	if a.Profile != nil {
