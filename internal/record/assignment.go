@@ -110,6 +110,8 @@ type Plan struct {
 	Policy     Policy `json:"policy"`
 	RateSearch string `json:"rate_search"`     // in-job or follow-up
 	Shape      Shape  `json:"shape,omitempty"` // of method vtune
+	// Profile says where method vtune has the winner's trace from; empty, as under auto_tune: from a job of its own.
+	Profile Profiling `json:"profile,omitempty"`
 	// MaxParallel cells may run at once, over all units of the run; 0: no limit, or one that the scheduler keeps by itself.
 	MaxParallel int    `json:"max_parallel,omitempty"`
 	Cells       []Cell `json:"cells"` // grid order: the order of result.txt
@@ -125,11 +127,35 @@ const (
 	ShapeColumns Shape = "columns" // a job for each max-num-batched-tokens: the least accelerator time
 )
 
+// Profiling says which server the winner's trace comes from.
+type Profiling string
+
+const (
+	ProfileConfirm  Profiling = "confirm"   // the one that confirmed the winner, as its last act
+	ProfileOwnStart Profiling = "own-start" // one that is started for it
+	ProfileNone     Profiling = "none"      // there is no trace
+)
+
 // Counts are what a run may cost. Nothing is measured yet, so they rest on an assumed throughput at an infinite rate (req/s).
 type Counts struct {
 	ServerStarts      Range   `json:"server_starts"`
 	BenchmarkRuns     Range   `json:"benchmark_runs"`
 	AssumedThroughput float64 `json:"assumed_inf_throughput"`
+	// Shapes are what a run of method vtune may cost in either shape; the fields above are those of the plan's own.
+	Shapes []ShapeCounts `json:"shapes,omitempty"`
+}
+
+// ShapeCounts are what a run of one shape may cost. Times are expected ones, in s: of an accelerator each for the whole run, and
+// of a job for the first, which probes, and for one of the others, which wait for it.
+type ShapeCounts struct {
+	Shape         Shape   `json:"shape"`
+	Jobs          int     `json:"jobs"` // that are planned; follow-ups are not among them
+	ServerStarts  Range   `json:"server_starts"`
+	BenchmarkRuns Range   `json:"benchmark_runs"`
+	Accelerator   float64 `json:"accelerator_s"`
+	FirstJob      float64 `json:"first_job_s"`
+	OtherJob      float64 `json:"other_job_s"`
+	FollowUp      float64 `json:"follow_up_s"` // at the end, on one server
 }
 
 // Range of a count: Expected when things go as assumed, Worst with everything going wrong that can, restarts by failures aside.

@@ -1,6 +1,9 @@
 package record
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Metric of latency, under the names of `vllm bench serve`.
 type Metric string
@@ -50,6 +53,23 @@ func (p Policy) SLOs() []Limit {
 	return p.Limits
 }
 
+// LimitText is what a request rate must hold, in words. Under a goodput a limit has no percentile of its own.
+func (p Policy) LimitText() string {
+	var parts []string
+	for _, l := range p.SLOs() {
+		if p.GoodputPct > 0 {
+			parts = append(parts, fmt.Sprintf("%s <= %g ms", upper(l.Metric), l.MS))
+		} else {
+			parts = append(parts, l.String())
+		}
+	}
+	text := strings.Join(parts, ", ")
+	if p.GoodputPct > 0 {
+		text = fmt.Sprintf("%g %% of requests within %s", p.GoodputPct, text)
+	}
+	return text
+}
+
 // Test sets how sure a confirming verdict is. With p the share that a limit allows: a load whose true share is above (1+Zone)p
 // is accepted in at most FalsePass of cases, one below (1-Zone)p is rejected in at most FalseMiss; between them either is right.
 type Test struct {
@@ -93,10 +113,12 @@ type Interval struct {
 // Standing is what one observation says of one limit in the steady state.
 type Standing struct {
 	Limit
-	Verdict Verdict  `json:"verdict"`        // pass, miss or unsure
-	Share   Interval `json:"share"`          // of samples beyond the limit, 0 to 1
-	At      Interval `json:"at_ms"`          // the metric at the limit's percentile; zero under a goodput
-	Near    bool     `json:"near,omitempty"` // the limit lies within the interval
+	Verdict Verdict `json:"verdict"` // pass, miss or unsure
+	// Independent is as how many independent requests the steady ones count for this limit: neighbours are late together.
+	Independent float64  `json:"independent"`
+	Share       Interval `json:"share"`          // of samples beyond the limit, 0 to 1
+	At          Interval `json:"at_ms"`          // the metric at the limit's percentile; zero under a goodput
+	Near        bool     `json:"near,omitempty"` // the limit lies within the interval
 }
 
 // Steady is the part of a run that verdicts rest on: without its start-up, and without requests whose fate is open.

@@ -59,6 +59,17 @@ type Load struct {
 	Requests int     `json:"requests"`
 	Purpose  Purpose `json:"purpose,omitempty"`
 	LetIn    int     `json:"let_in,omitempty"` // requests that a client-side queue lets into the server at once; 0: all
+	// Capacity is what the server completes when it has more than it can do, at least, in requests/s; 0: not known. A verdict
+	// rests on it: how slowly a queue forgets, and how high it can rise, depends on what is left of it.
+	Capacity float64 `json:"capacity,omitempty"`
+	// Likely is the highest request rate that exploring runs found to hold; what can be shown within a run's budget lies below.
+	Likely float64 `json:"likely,omitempty"`
+	// Seen are independent requests that runs at this rate and a little above have shown already, SeenBeyond those of them beyond
+	// the limit: what holds at a higher rate holds here. Only where there is one limit.
+	Seen       float64 `json:"seen,omitempty"`
+	SeenBeyond float64 `json:"seen_beyond,omitempty"`
+	// Beat is what another cell may hold: a run whose throughput is known to be less has said all that matters.
+	Beat float64 `json:"beat,omitempty"`
 }
 
 func (l Load) String() string {
@@ -134,6 +145,7 @@ type Workload struct {
 	InputLen    int `json:"input_len"`
 	OutputLen   int `json:"output_len"`
 	CacheHitPct int `json:"cache_hit_pct"`
+	VocabSize   int `json:"vocab_size,omitempty"` // ids that prompts may use; 0: found in the model's tokenizer
 }
 
 // PrefixLen is the shared prefix in tokens, by the script's integer division.
@@ -216,6 +228,7 @@ type Ledger map[string]float64
 const (
 	SpendStarting = "starting"        // server start to healthy (or failed)
 	SpendClient   = "client start-up" // load client's wall time outside its load
+	SpendDraining = "draining"        // method vtune, between loads: until nothing runs, and cache reset
 	SpendWaiting  = "waiting"         // between loads: draining, cache reset; after a stop request
 	SpendMeasured = "measured"        // under load
 	SpendProfile  = "profile"         // writing the profiler's trace

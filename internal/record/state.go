@@ -15,6 +15,8 @@ type State struct {
 	ProfileFiles  []string    `json:"profile_files,omitempty"`
 	Best          *Best       `json:"best,omitempty"`
 	Ledger        Ledger      `json:"ledger_s,omitempty"`
+	Accelerators  int         `json:"accelerators,omitempty"` // that a job holds; 0: none, or not known
+	Warnings      []string    `json:"warnings,omitempty"`     // what a reader of the answer must know, as that emulation did not hold
 }
 
 // Phase of a run.
@@ -85,11 +87,13 @@ type CellState struct {
 	Utilization float64 `json:"gpu_memory_utilization,omitempty"` // where an out-of-memory under load made it lower than the probe's
 }
 
-// Feasible is what one attempt tells the others: its cell holds Rate within the limits (or reaches it, without limits).
+// Feasible is what one attempt tells the others: its cell holds Rate within the limits (or reaches it, without limits). Where it is
+// not confirmed, exploring runs found it likely.
 type Feasible struct {
 	Schema    int     `json:"schema"`
 	Cell      string  `json:"cell"`
 	Rate      float64 `json:"request_rate"`
+	Likely    float64 `json:"likely,omitempty"` // what it may hold, where that is more than could be confirmed
 	Confirmed bool    `json:"confirmed"`
 }
 

@@ -47,22 +47,8 @@ func (k knowledge) spoilt() (record.Cause, string) {
 // byLoad sorts observations into their loads, each once. A verdict that is neither pass nor miss, or has no throughput, says
 // nothing about the SLO, whoever wrote it.
 func byLoad(observed []record.Observation) map[record.Load]knowledge {
-	sorted := slices.Clone(observed)
-	slices.SortStableFunc(sorted, func(a, b record.Observation) int {
-		return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.Seq, b.Seq))
-	})
-	type identity struct {
-		load         record.Load
-		attempt, seq int
-	}
-	seen := map[identity]bool{}
 	known := map[record.Load]knowledge{}
-	for _, o := range sorted {
-		id := identity{o.Load, o.Attempt, o.Seq}
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
+	for _, o := range distinct(observed) {
 		k := known[o.Load]
 		switch {
 		case o.Verdict != record.Pass && o.Verdict != record.Miss, !positive(o.Metrics.RequestThroughput):
@@ -73,4 +59,23 @@ func byLoad(observed []record.Observation) map[record.Load]knowledge {
 		known[o.Load] = k
 	}
 	return known
+}
+
+// distinct observations, in the order they were made.
+func distinct(observed []record.Observation) []record.Observation {
+	sorted := slices.Clone(observed)
+	slices.SortStableFunc(sorted, func(a, b record.Observation) int {
+		return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.Seq, b.Seq))
+	})
+	type identity struct {
+		load         record.Load
+		attempt, seq int
+	}
+	seen := map[identity]bool{}
+	return slices.DeleteFunc(sorted, func(o record.Observation) bool {
+		id := identity{o.Load, o.Attempt, o.Seq}
+		before := seen[id]
+		seen[id] = true
+		return before
+	})
 }

@@ -12,6 +12,7 @@ import (
 const (
 	highestPercent = 98
 	lowestPercent  = 90
+	lowestShared   = 50 // vtune: with less, somebody else holds the accelerator, and no number of it is worth having
 )
 
 const (
@@ -19,25 +20,47 @@ const (
 	failedTries = 2 // a crash or a hang may be chance once
 )
 
-// NextProbe is the next step of the search for the highest gpu-memory-utilization at which the server starts: 0.98 down to
-// 0.90 in steps of 0.01. Only memory leads to the next step, since nothing else is cured by asking for less of it. Flags that
-// the server refuses end the search at once, since every start would end there; the script takes them for memory too, nine
-// times. Kept from the script: to have started is proof enough, without a load (D12).
+// NextProbe is the next step of the search for the highest gpu-memory-utilization at which the server starts: from 0.98 down. Only
+// memory leads to the next step, since nothing else is cured by asking for less of it. Flags that the server refuses end the
+// search at once, since every start would end there; the script takes them for memory too, nine times.
+//
+// auto_tune goes down by 0.01 to 0.90, as the script does, and takes a start for proof enough (D12). vtune goes to the share that
+// a failed start named as free, so that the second start is the last in the common case, and puts the server under load at once.
 func NextProbe(p record.Policy, starts []record.Start) ProbeDecision {
 	tried := map[int][]record.Start{}
 	for _, s := range starts {
 		percent := int(math.Round(s.Utilization * 100))
 		tried[percent] = append(tried[percent], s)
 	}
-	for percent := highestPercent; percent >= lowestPercent; percent-- {
-		if d := value(percent, tried[percent]); d.Cause != record.CauseOOM {
+	lowest := lowestPercent
+	if p.Method == Vtune {
+		lowest = lowestShared
+	}
+	var d ProbeDecision
+	for percent := highestPercent; percent >= lowest; {
+		if d = value(percent, tried[percent]); d.Cause != record.CauseOOM {
 			return d
 		}
+		next := percent - 1
+		if free := named(tried[percent]); p.Method == Vtune && free > 0 {
+			next = min(next, int(free*100))
+		}
+		percent = next
 	}
-	d := value(lowestPercent, tried[lowestPercent])
 	d.Reason = fmt.Sprintf("no gpu-memory-utilization from %.2f down to %.2f fits: %s",
-		float64(highestPercent)/100, float64(lowestPercent)/100, d.Reason)
+		float64(highestPercent)/100, float64(lowest)/100, d.Reason)
 	return d
+}
+
+// named is the share of free memory that a failed start named last; 0: none did.
+func named(starts []record.Start) float64 {
+	free := 0.0
+	for _, s := range starts {
+		if s.Free > 0 {
+			free = s.Free
+		}
+	}
+	return free
 }
 
 // value is what to do about one utilization on its own: to give up for memory means to go on with the next.

@@ -129,7 +129,7 @@ func TestAnyProbeEndsAtTheHighestValueThatFits(t *testing.T) {
 				t.Fatalf("left %v although memory was not why it failed", u)
 			}
 		}
-		if again := NextProbe(rapid.Permutation(starts).Draw(t, "another order")); again.Action != d.Action || again.Utilization != d.Utilization {
+		if again := NextProbe(policy, rapid.Permutation(starts).Draw(t, "another order")); again.Action != d.Action || again.Utilization != d.Utilization {
 			t.Fatalf("%+v, in another order %+v", d, again)
 		}
 	})

@@ -25,16 +25,17 @@ const (
 	Accept Action = "accept"  // the search is over: Best is the answer
 	GiveUp Action = "give-up" // the search is over without an answer; Reason says why
 	Leave  Action = "leave"   // the search is over: the cell cannot beat Question.Best; Reason says by what, Bound by how much
-	Own    Action = "own"     // an emulated search is over and the cell could win: it needs a server of its own; Hint says where to look
+	Own    Action = "own"     // an exploring search is over and the cell could win: a server of its own must confirm it; Hint says where
 )
 
 // Question is what Next is asked: where one cell's search goes on.
 type Question struct {
 	Policy   record.Policy
 	Observed []record.Observation // of this cell, in any order
-	Best     float64              // what another cell is known to hold (see Objective); 0: nothing
+	Best     float64              // what another cell may hold (see Rival); 0: nothing
 	Hint     float64              // request rate around which to look first; 0: none
 	Emulated bool                 // the cell is measured on another's server: it can be ruled out there, but cannot win
+	Explore  bool                 // only what is likely is asked: the server answers for a column, and confirming is another's task
 }
 
 // Decision is the next step of a cell's rate search.
@@ -68,6 +69,9 @@ func Next(q Question) Decision {
 		return Decision{Action: GiveUp, Cause: record.CauseAgent, Reason: fmt.Sprintf("this build knows no method %q", q.Policy.Method)}
 	}
 }
+
+// Rival is what an accepted observation lets other cells be measured against: what its cell is likely to hold.
+func Rival(o record.Observation) float64 { return max(Objective(o), o.Load.Likely) }
 
 // Objective is what an observation says its cell holds: the request rate under limits, the throughput without any.
 func Objective(o record.Observation) float64 {
