@@ -67,6 +67,7 @@ type bracket struct {
 	cap       float64             // throughput at an infinite rate, its upper bound
 	bound     *record.Observation
 	invalid   map[float64][]record.Observation
+	passes    int                   // exploring runs that passed
 	misses    int                   // exploring runs that missed above low
 	fails     []*record.Observation // confirming runs that did not pass
 }
@@ -116,6 +117,8 @@ func bracketOf(q Question) bracket {
 	for i := range obs {
 		if o := &obs[i]; o.Verdict == record.Miss && o.Load.Purpose == record.Explore && float64(o.Load.Rate) > b.low {
 			b.misses++
+		} else if o.Verdict == record.Pass && o.Load.Purpose == record.Explore {
+			b.passes++
 		}
 	}
 	return b
@@ -235,8 +238,9 @@ func (b bracket) down(beat float64) Decision {
 	o := b.lowest
 	// Little's law: rate x latency is how many requests are in the server. With next to none beside it, a request that is late is
 	// late at every rate.
-	if inside := b.high * o.Metrics.E2EL.P50 / 1000; inside <= alone && hopeless(o) {
-		return Decision{Action: GiveUp, Reason: fmt.Sprintf("most requests miss the limit even at %.3g req/s, when they are alone in the server", b.high)}
+	inside := b.high * o.Metrics.E2EL.P50 / 1000
+	if inside <= alone && hopeless(o) || inside <= lonely {
+		return Decision{Action: GiveUp, Reason: fmt.Sprintf("the limit is missed even at %.3g req/s, where requests are alone in the server", b.high)}
 	}
 	if b.high < slowest {
 		return Decision{Action: GiveUp, Reason: fmt.Sprintf("the limit is missed even at %.3g req/s", b.high)}
@@ -245,12 +249,16 @@ func (b bracket) down(beat float64) Decision {
 	if b.atHigh > 1 {
 		factor = min(max(1/b.atHigh, 0.4), 0.9)
 	}
+	if inside <= 1 {
+		factor = min(factor, 0.5) // there latency hardly falls with the rate
+	}
 	return b.try(max(b.high*factor, beat), record.Explore)
 }
 
 // A cell that does not hold a request every quarter of an hour holds none.
 const (
 	alone   = 0.5
+	lonely  = 0.05
 	slowest = 0.001
 )
 
@@ -283,6 +291,9 @@ func (b bracket) up() Decision {
 	if likely := b.headroom(1 / verdict.Variability); likely > b.low*(1+b.q.Policy.Tolerance) && likely < b.cap {
 		return b.try(likely, record.Explore)
 	}
+	if b.bound == nil && b.passes >= manyPasses {
+		return b.try(math.Inf(1), record.Bound)
+	}
 	rate := b.low * 1.5
 	if b.atLow > 0 {
 		rate = b.low * min(max(1/b.atLow, 1.1), 1.3)
@@ -292,6 +303,9 @@ func (b bracket) up() Decision {
 	}
 	return b.try(rate, record.Explore)
 }
+
+// manyPasses in a row without a miss, and it is time to ask what the server can do at all.
+const manyPasses = 6
 
 // narrow asks between a pass and a miss: where a straight line through their latencies, both in logarithms, meets the limit; but
 // never so near to one end that a wrong line costs more than bisecting.
@@ -324,8 +338,8 @@ func (b bracket) settle() Decision {
 	if left := 1 - b.low/b.bound.Steady.Throughput.Low; left <= 0 || forgets/(left*left) > float64(b.q.Policy.Test.MaxRequests)/4 {
 		rate = min(rate, b.showable())
 	}
-	for _, o := range b.fails {
-		rate = min(rate, float64(o.Load.Rate)*backOff(o))
+	for k, o := range b.fails {
+		rate = min(rate, float64(o.Load.Rate)*backOff(o, k))
 	}
 	if len(b.fails) >= enoughFails {
 		return Decision{Action: GiveUp, Reason: fmt.Sprintf("%.4g req/s may be held, but %d runs could not show that any rate is", b.low, len(b.fails))}
@@ -380,14 +394,15 @@ func (b bracket) seen(rate float64) (requests, beyond float64) {
 
 const above = 1.1
 
-// backOff is how far below a rate that could not be shown the next one is put.
-func backOff(o *record.Observation) float64 {
+// backOff is how far below the k-th rate that could not be shown the next one is put: in longer and longer steps.
+func backOff(o *record.Observation, k int) float64 {
+	step := 0.04
 	for _, s := range o.Standings {
 		if s.Share.Value > s.Limit.Share() {
-			return 0.93
+			step = 0.07
 		}
 	}
-	return 0.96
+	return 1 - min(step*math.Pow(1.3, float64(k)), 0.3)
 }
 
 // unlimited is the search without a limit: the throughput of requests sent all at once is the answer.
