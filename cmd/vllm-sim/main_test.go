@@ -252,7 +252,7 @@ func TestUnknownFlagsEndWithTwoAsArgparseDoes(t *testing.T) {
 func TestAServerAnswersAsVLLMDoes(t *testing.T) {
 	m := newMachine(t, "VLLM_SERVER_DEV_MODE=1")
 	p := m.serve("--max-model-len", "1024", "--enable-prefix-caching")
-	if _, got := p.get("/version"); got != "{\"version\":\"0.32.0+sim\"}\n" {
+	if _, got := p.get("/version"); got != "{\"time_scale\":200,\"version\":\"0.32.0+sim\"}\n" {
 		t.Errorf("/version: %q", got)
 	}
 	if _, got := p.get("/v1/models"); !strings.Contains(got, `"id":"tiny"`) || !strings.Contains(got, `"owned_by":"vllm-sim"`) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -299,5 +300,35 @@ func TestADroppedShareOfRequestsFails(t *testing.T) {
 	}
 	if failed != 2 {
 		t.Errorf("%d of 8 requests failed, want 2", failed)
+	}
+}
+
+func TestAClientThatGoesAwayFreesItsPlace(t *testing.T) {
+	p := newMachine(t, "VLLM_SIM_TIME_SCALE=10").serve("--max-model-len", "8192")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url("/v1/completions"), strings.NewReader(`{"prompt":[1,2],"max_tokens":8000,"stream":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.ReadFull(resp.Body, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	running := func(n string) func() bool {
+		return func() bool {
+			_, metrics := p.get("/metrics")
+			return strings.Contains(metrics, `vllm:num_requests_running{engine="0",model_name="tiny"} `+n+"\n")
+		}
+	}
+	await(t, "a running request", running("1"))
+	cancel()
+	await(t, "an idle engine", running("0"))
+	if _, metrics := p.get("/metrics"); !strings.Contains(metrics, `finished_reason="length"} 0`) {
+		t.Errorf("the request was answered in full:\n%s", metrics)
 	}
 }

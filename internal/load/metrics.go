@@ -12,35 +12,42 @@ import (
 // Metric is a latency of one request.
 type Metric string
 
-// The metrics, under the names of `vllm bench serve`.
+// The metrics, under the names of `vllm bench serve`. Workload.From says from when TTFT and E2EL count.
 const (
-	TTFT Metric = "ttft" // first chunk after sending
+	TTFT Metric = "ttft" // to the first chunk
 	TPOT Metric = "tpot" // mean time of an output token, without the first
 	ITL  Metric = "itl"  // between neighbouring chunks
-	E2EL Metric = "e2el" // last chunk after sending
+	E2EL Metric = "e2el" // to the last chunk
 )
 
 // Metrics lists them in the order of the printed table.
 func Metrics() []Metric { return []Metric{TTFT, TPOT, ITL, E2EL} }
 
-// Summary is an observation in numbers. Latencies and throughputs are over
-// successful requests only: Failed is the only sign of loss.
+// Summary is an observation in numbers. Latencies and throughputs are over successful requests only: Failed is the only sign
+// of loss.
 type Summary struct {
 	Duration         time.Duration // from the start to the last answer
 	Completed        int
 	Failed           int
+	Aborted          int // cut off or never sent, because the run was ended
 	InputTokens      int
 	OutputTokens     int
 	RequestRate      float64 // requests/s achieved
 	OutputRate       float64 // output tokens/s
 	TotalTokenRate   float64 // input and output tokens/s
 	Goodput          *float64
-	PeakOutputRate   float64 // most output tokens in one second
+	PeakOutputRate   float64 // most output chunks in one second
 	PeakConcurrency  int     // most requests in flight
 	Latency          map[Metric]Distribution
-	MaxLateness      time.Duration // how far the client fell behind its schedule
 	FirstError       string        // of a failed request, by arrival
-	HighestQueueTime time.Duration // longest wait for MaxConcurrency
+	HighestQueueTime time.Duration // longest wait to be let in
+
+	// How far the client fell behind its schedule. Time spent waiting to be let in is the workload's and not counted; in a
+	// closed loop there is no schedule.
+	LatenessP50, LatenessP99, MaxLateness time.Duration
+
+	CPUShare float64 // of the CPU time that this process may have; measured by Run
+	Late     string  // the client was too late, or too busy, for this to be an observation of the server, and what helps
 }
 
 // Distribution is in milliseconds; zeros if there was nothing to measure.
@@ -52,43 +59,71 @@ type Distribution struct {
 // Percentile is one row, e.g. {99, 1234.5}.
 type Percentile struct{ P, Value float64 }
 
-// Summarize computes the metrics of `vllm bench serve`. A request is good if
-// it meets every objective; the time per output token of a request with one
-// token counts as 0.
+// value is a metric of an answered request in milliseconds. A request of one token has no TPOT; ITL has a value for each gap and
+// not for the request.
+func (t Timeline) value(m Metric, from Clock) (ms float64, ok bool) {
+	start := t.Due
+	if from == FromSent {
+		start = t.Sent
+	}
+	switch m {
+	case TTFT:
+		return millis(t.First - start), true
+	case E2EL:
+		return millis(t.Done - start), true
+	case TPOT:
+		if t.OutputTokens > 1 {
+			return millis(t.Done-t.First) / float64(t.OutputTokens-1), true
+		}
+	}
+	return 0, false
+}
+
+// Summarize computes the metrics of `vllm bench serve`. A request is good if it meets every objective; the time per output
+// token of a request with one token counts as 0.
 func Summarize(requests []Timeline, w Workload) Summary {
 	s := Summary{Latency: map[Metric]Distribution{}}
 	values := map[Metric][]float64{}
+	var lateness []float64
 	good := 0
 	for _, r := range requests {
 		s.Duration = max(s.Duration, r.Done)
+		if r.Sent > 0 || r.OK() {
+			s.HighestQueueTime = max(s.HighestQueueTime, r.Held)
+			lateness = append(lateness, float64(max(0, r.Sent-r.Due-r.Held)))
+		}
 		if !r.OK() {
-			s.Failed++
-			if s.FirstError == "" {
-				s.FirstError = r.Error
+			if r.Error != "" {
+				s.Failed++
+				if s.FirstError == "" {
+					s.FirstError = r.Error
+				}
+			} else if r.Aborted {
+				s.Aborted++
 			}
 			continue
 		}
 		s.Completed++
 		s.InputTokens += r.PromptTokens
 		s.OutputTokens += r.OutputTokens
-		own := map[Metric]float64{TTFT: ms(r.First - r.Sent), E2EL: ms(r.Done - r.Sent)}
-		values[TTFT] = append(values[TTFT], own[TTFT])
-		values[E2EL] = append(values[E2EL], own[E2EL])
-		if r.OutputTokens > 1 {
-			own[TPOT] = ms(r.Done-r.First) / float64(r.OutputTokens-1)
-			values[TPOT] = append(values[TPOT], own[TPOT])
+		meets := true
+		for _, m := range []Metric{TTFT, TPOT, E2EL} {
+			v, ok := r.value(m, w.From)
+			if ok {
+				values[m] = append(values[m], v)
+			}
+			meets = meets && !slices.ContainsFunc(w.Goodput, func(o Objective) bool { return o.Metric == m && v > o.LimitMS })
 		}
 		for _, gap := range r.Gaps {
-			values[ITL] = append(values[ITL], ms(gap))
+			values[ITL] = append(values[ITL], float64(gap)/1000)
 		}
-		if !slices.ContainsFunc(w.Goodput, func(o Objective) bool { return own[o.Metric] > o.LimitMS }) {
+		if meets {
 			good++
 		}
-		s.HighestQueueTime = max(s.HighestQueueTime, r.Sent-r.Due)
 	}
-	if w.MaxConcurrency == 0 {
-		s.MaxLateness, s.HighestQueueTime = s.HighestQueueTime, 0
-	}
+	slices.Sort(lateness)
+	s.LatenessP50, s.LatenessP99 = time.Duration(stat.Percentile(lateness, 50)), time.Duration(stat.Percentile(lateness, 99))
+	s.MaxLateness = time.Duration(stat.Percentile(lateness, 100))
 	if seconds := s.Duration.Seconds(); seconds > 0 {
 		s.RequestRate = float64(s.Completed) / seconds
 		s.OutputRate = float64(s.OutputTokens) / seconds
@@ -126,8 +161,7 @@ func distribution(x, percentiles []float64) Distribution {
 	return d
 }
 
-// peaks counts, per second of the run, the chunks that arrived and the
-// requests that were in flight at some time in it.
+// peaks counts, per second of the run, the chunks that arrived and the requests that were in flight at some time in it.
 func peaks(requests []Timeline) (tokens float64, concurrent int) {
 	perSecond, inFlight := map[int]int{}, map[int]int{}
 	for _, r := range requests {
@@ -137,7 +171,7 @@ func peaks(requests []Timeline) (tokens float64, concurrent int) {
 		at := r.First
 		perSecond[int(at/time.Second)]++
 		for _, gap := range r.Gaps {
-			at += gap
+			at += time.Duration(gap) * time.Microsecond
 			perSecond[int(at/time.Second)]++
 		}
 		for sec := int(r.Sent / time.Second); sec <= int(r.Done/time.Second); sec++ {
@@ -156,4 +190,4 @@ func peaks(requests []Timeline) (tokens float64, concurrent int) {
 // PercentileName prints P as vllm does: 99, 99.9.
 func PercentileName(p float64) string { return fmt.Sprintf("%g", p) }
 
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

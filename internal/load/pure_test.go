@@ -1,15 +1,17 @@
 package load
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"vtune/internal/load/wire"
 )
 
 func TestTheLastArrivalIsWhereTheRateSaysWhenRescaled(t *testing.T) {
@@ -91,6 +93,36 @@ func TestPromptsShareExactlyTheirPrefix(t *testing.T) {
 	})
 }
 
+func TestPromptsAreMadeOfTheGivenIDsAndSentAsDrawn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := Workload{
+			Requests: rapid.IntRange(1, 50).Draw(t, "requests"), Seed: rapid.Uint64().Draw(t, "seed"), OutputLen: 1,
+			PrefixLen: rapid.IntRange(0, 20).Draw(t, "prefix"), InputLen: rapid.IntRange(0, 20).Draw(t, "input"),
+			IDs: rapid.SliceOfNDistinct(rapid.IntRange(0, 1<<18), 2, 100, rapid.ID).Draw(t, "ids"), Vocab: 7,
+		}
+		i := rapid.IntRange(0, w.Requests-1).Draw(t, "i")
+		m, err := newMessage(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sent struct{ Prompt []int }
+		if err := json.Unmarshal(m.body(i).Data, &sent); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(sent.Prompt, Prompt(w, i)) {
+			t.Fatalf("sent %v, drawn %v", sent.Prompt, Prompt(w, i))
+		}
+		for _, id := range sent.Prompt {
+			if !slices.Contains(w.IDs, id) {
+				t.Fatalf("id %d is not of %v", id, w.IDs)
+			}
+		}
+		if own := sent.Prompt[w.PrefixLen:]; len(own) > 0 && w.Requests > 1 && len(w.IDs) >= w.Requests && own[0] != w.IDs[i] {
+			t.Fatalf("request %d begins with id %d, which another's may too", i, own[0])
+		}
+	})
+}
+
 func TestMetricsAreThoseOfTheVLLMClient(t *testing.T) {
 	at := func(ms ...int) (d []time.Duration) {
 		for _, m := range ms {
@@ -99,10 +131,11 @@ func TestMetricsAreThoseOfTheVLLMClient(t *testing.T) {
 		return d
 	}
 	line := func(sent, first int, gaps []int, tokens int) Timeline {
-		r := Timeline{Sent: at(sent)[0], First: at(first)[0], Gaps: at(gaps...), PromptTokens: 10, OutputTokens: tokens}
+		r := Timeline{Due: at(sent)[0], Sent: at(sent)[0], First: at(first)[0], PromptTokens: 10, OutputTokens: tokens}
 		r.Done = r.First
-		for _, g := range r.Gaps {
-			r.Done += g
+		for _, g := range gaps {
+			r.Gaps = append(r.Gaps, uint32(1000*g))
+			r.Done += at(g)[0]
 		}
 		return r
 	}
@@ -160,40 +193,39 @@ func TestAllFailedIsZerosAndNotNaN(t *testing.T) {
 	}
 }
 
-func TestStreamsAreReadByEventAndCountedByUsage(t *testing.T) {
-	now := func() time.Time { return time.Time{} }
-	const chunk, done = `data: {"choices":[{"text":""}],"usage":null}` + "\n\n", "data: [DONE]\n\n"
-	for _, tc := range []struct {
-		name, stream, err string
-		chunks, tokens    int
+func TestWhatIsAskedForFollowsTheRequest(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Workload)
+		want   wire.Asked
 	}{
-		{name: "plain", stream: chunk + chunk + done, chunks: 2, tokens: -1},
-		{name: "usage", stream: chunk + `data: {"choices":[],"usage":{"completion_tokens":7}}` + "\n\n" + done, chunks: 1, tokens: 7},
-		{name: "comments and CRLF", stream: ": ping\r\n\r\n" + strings.ReplaceAll(chunk, "\n", "\r\n") + done, chunks: 1, tokens: -1},
-		{name: "cut", stream: chunk, err: "broke off before [DONE]", chunks: 1, tokens: -1},
-		{name: "half an event", stream: `data: {"choi`, err: "read stream", tokens: -1},
-		{name: "nothing", stream: done, err: errNoToken.Error(), tokens: -1},
-		{name: "error event", stream: chunk + `data: {"error":{"message":"dead"}}` + "\n\n" + done, err: "dead", chunks: 1, tokens: -1},
-		{name: "endless line", stream: "data: " + strings.Repeat("x", 2*maxLine), err: "token too long", tokens: -1},
+		"plain":              {func(*Workload) {}, wire.Asked{Usage: true, Prompt: 25, Completion: 3}},
+		"without ignore_eos": {func(w *Workload) { w.IgnoreEOS = false }, wire.Asked{Usage: true, Prompt: 25, Completion: -1}},
+		"another length":     {func(w *Workload) { w.ExtraBody = map[string]any{"max_tokens": 5} }, wire.Asked{Usage: true, Prompt: 25, Completion: -1}},
+		"a prompt":           {func(w *Workload) { w.ExtraBody = map[string]any{"prompt": "x"} }, wire.Asked{Usage: true, Prompt: -1, Completion: 3}},
+		"no usage":           {func(w *Workload) { w.ExtraBody = map[string]any{"stream_options": nil} }, wire.Asked{Usage: false, Prompt: 25, Completion: 3}},
 	} {
-		a, err := readStream(strings.NewReader(tc.stream), now)
-		if len(a.chunks) != tc.chunks || a.tokens != tc.tokens {
-			t.Errorf("%s: %d chunks, %d tokens, want %d and %d", tc.name, len(a.chunks), a.tokens, tc.chunks, tc.tokens)
+		w := plain()
+		c.change(&w)
+		m, err := newMessage(w)
+		if err != nil || m.asked != c.want {
+			t.Errorf("%s: %+v, %v, want %+v", name, m.asked, err, c.want)
 		}
-		if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
-			t.Errorf("%s: error %v, want %q", tc.name, err, tc.err)
+		var fields map[string]any
+		if err := json.Unmarshal(m.body(0).Data, &fields); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-func FuzzReadStream(f *testing.F) {
-	f.Add("data: {\"choices\":[{}]}\n\ndata: [DONE]\n")
-	f.Add("data: {\"usage\":{\"completion_tokens\":-9}}\n")
-	f.Add("data: null\n\ndata:[DONE]")
-	f.Fuzz(func(t *testing.T, stream string) {
-		a, err := readStream(strings.NewReader(stream), func() time.Time { return time.Time{} })
-		if err == nil && len(a.chunks) == 0 {
-			t.Error("success without a token")
-		}
-	})
+func BenchmarkBody(b *testing.B) {
+	w := plain()
+	w.PrefixLen, w.InputLen, w.Vocab, w.Requests = 720, 1080, 128256, 1000
+	m, err := newMessage(w)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		m.body(i % w.Requests).Done()
+	}
 }

@@ -14,16 +14,28 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// answerWith streams n tokens, one an event, and counts them by usage.
+// answerWith streams n tokens, one an event, and ends.
 func answerWith(w io.Writer, n int) {
 	for range n {
 		fmt.Fprint(w, `data: {"choices":[{"text":"x"}]}`, "\n\n")
 	}
-	fmt.Fprintf(w, "data: {\"choices\":[],\"usage\":{\"completion_tokens\":%d}}\n\ndata: [DONE]\n\n", n)
+	answerEnd(w, n)
+}
+
+// answerEnd counts n tokens, and 25 of prompt.
+func answerEnd(w io.Writer, n int) {
+	fmt.Fprintf(w, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":25,\"completion_tokens\":%d}}\n\ndata: [DONE]\n\n", n)
+}
+
+// answerOne streams one token now.
+func answerOne(w http.ResponseWriter) {
+	fmt.Fprint(w, `data: {"choices":[{"text":"x"}]}`, "\n\n")
+	_ = http.NewResponseController(w).Flush()
 }
 
 func plain() Workload {
@@ -46,7 +58,7 @@ func TestARequestIsWhatVLLMUnderstands(t *testing.T) {
 	zero := 0.0
 	w := plain()
 	w.Requests, w.Temperature, w.ExtraBody = 1, &zero, map[string]any{"top_k": 1}
-	report, err := Run(t.Context(), Target{BaseURL: server.URL, APIKey: "k", Header: http.Header{"X-Run": {"7"}}}, w)
+	report, err := Run(t.Context(), Target{BaseURL: server.URL, APIKey: "k", Header: http.Header{"X-Run": {"7"}}}, w, nil)
 	if err != nil || report.Summary.Completed != 1 || report.Summary.OutputTokens != 3 {
 		t.Fatalf("%+v, %v", report, err)
 	}
@@ -76,7 +88,7 @@ func TestAServerThatDoesNotAnswerDoesNotDelaySends(t *testing.T) {
 		}
 		select {
 		case <-all:
-			answerWith(w, 1)
+			answerWith(w, 3)
 		case <-r.Context().Done():
 		}
 	}))
@@ -85,7 +97,7 @@ func TestAServerThatDoesNotAnswerDoesNotDelaySends(t *testing.T) {
 	w.Rate, w.Rescale = 200, true
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	report, err := Run(ctx, Target{BaseURL: server.URL}, w)
+	report, err := Run(ctx, Target{BaseURL: server.URL}, w, nil)
 	if err != nil || report.Summary.Completed != 10 {
 		t.Fatalf("%d completed, %v: %s", report.Summary.Completed, err, report.Summary.FirstError)
 	}
@@ -102,13 +114,13 @@ func TestConcurrencyIsLimitedOnRequest(t *testing.T) {
 		n := now.Add(1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 		}
-		answerWith(w, 1)
+		answerWith(w, 3)
 		now.Add(-1)
 	}))
 	defer server.Close()
 	w := plain()
-	w.Requests, w.MaxConcurrency = 50, 3
-	report, err := Run(t.Context(), Target{BaseURL: server.URL}, w)
+	w.Requests, w.LetIn = 50, 3
+	report, err := Run(t.Context(), Target{BaseURL: server.URL}, w, nil)
 	if err != nil || report.Summary.Completed != 50 {
 		t.Fatalf("%+v, %v", report.Summary, err)
 	}
@@ -124,10 +136,10 @@ func TestFailedRequestsAreCountedAndSaySomething(t *testing.T) {
 			http.Error(w, "no such thing", http.StatusBadRequest)
 			return
 		}
-		answerWith(w, 2)
+		answerWith(w, 3)
 	}))
 	defer server.Close()
-	report, err := Run(t.Context(), Target{BaseURL: server.URL}, plain())
+	report, err := Run(t.Context(), Target{BaseURL: server.URL}, plain(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +157,7 @@ func TestNobodyListeningIsAReportAndNotAnError(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	report, err := Run(t.Context(), Target{BaseURL: "http://" + address}, plain())
+	report, err := Run(t.Context(), Target{BaseURL: "http://" + address}, plain(), nil)
 	if err != nil || report.Summary.Failed != 10 || !strings.Contains(report.Summary.FirstError, "connection refused") {
 		t.Errorf("%+v, %v", report.Summary, err)
 	}
@@ -165,12 +177,12 @@ func TestCancellingClosesConnectionsAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("enough")
 	w := plain()
-	w.Requests, w.MaxConcurrency = 2, 1 // the second is never sent
+	w.Requests, w.LetIn = 2, 1 // the second is never sent
 	done := make(chan error, 1)
 	var report Report
 	go func() {
 		var err error
-		report, err = Run(ctx, Target{BaseURL: server.URL}, w)
+		report, err = Run(ctx, Target{BaseURL: server.URL}, w, nil)
 		done <- err
 	}()
 	<-here
@@ -179,8 +191,8 @@ func TestCancellingClosesConnectionsAtOnce(t *testing.T) {
 		t.Errorf("got %v, want the cause", err)
 	}
 	<-gone
-	if s := report.Summary; s.Completed != 0 || s.Failed != 2 {
-		t.Errorf("%d completed, %d failed, want 0 and 2", s.Completed, s.Failed)
+	if s := report.Summary; s.Completed != 0 || s.Failed != 0 || s.Aborted != 2 {
+		t.Errorf("%d completed, %d failed, %d aborted, want 0, 0 and 2", s.Completed, s.Failed, s.Aborted)
 	}
 }
 
@@ -190,7 +202,7 @@ func TestCancellingEndsTheWaitForTheSchedule(t *testing.T) {
 	w.Rate = 1e-6 // the first request is due in days
 	done := make(chan error, 1)
 	go func() {
-		_, err := Run(ctx, Target{BaseURL: "http://127.0.0.1:1"}, w)
+		_, err := Run(ctx, Target{BaseURL: "http://127.0.0.1:1"}, w, nil)
 		done <- err
 	}()
 	cancel()
@@ -210,11 +222,11 @@ func TestAUnixSocketIsATarget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answerWith(w, 1) }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answerWith(w, 3) }))
 	server.Listener = l
 	server.Start()
 	defer server.Close()
-	report, err := Run(t.Context(), Target{UnixSocket: path}, plain())
+	report, err := Run(t.Context(), Target{UnixSocket: path}, plain(), nil)
 	if err != nil || report.Summary.Completed != 10 {
 		t.Errorf("%+v, %v", report.Summary, err)
 	}
@@ -222,10 +234,8 @@ func TestAUnixSocketIsATarget(t *testing.T) {
 
 func TestTimesAreReportedInTheServersTime(t *testing.T) {
 	clock := virtual{start: time.Unix(100, 0), scale: 20}
-	var r Timeline
-	clock.record(&r, answer{tokens: 5, chunks: []time.Time{time.Unix(101, 0), time.Unix(101, 5e8)}}, nil)
-	if r.First != 20*time.Second || r.Done != 30*time.Second || r.Gaps[0] != 10*time.Second || r.OutputTokens != 5 {
-		t.Errorf("got %+v", r)
+	if at := clock.at(time.Unix(101, 5e8)); at != 30*time.Second {
+		t.Errorf("1.5 s at 20x are %v", at)
 	}
 }
 
@@ -239,13 +249,48 @@ func TestWorkloadsThatWouldMeasureSomethingElseAreRefused(t *testing.T) {
 		"no output":        func(w *Workload, _ *Target) { w.OutputLen = 0 },
 		"one-word vocab":   func(w *Workload, _ *Target) { w.Vocab = 1 },
 		"percentile 101":   func(w *Workload, _ *Target) { w.Percentiles = []float64{101} },
+		"one id":           func(w *Workload, _ *Target) { w.IDs = []int{5} },
+		"a negative id":    func(w *Workload, _ *Target) { w.IDs = []int{5, -1} },
+		"negative loop":    func(w *Workload, _ *Target) { w.Closed = -1 },
+		"negative queue":   func(w *Workload, _ *Target) { w.LetIn = -1 },
+		"negative time":    func(w *Workload, _ *Target) { w.MaxDuration = -1 },
+		"another clock":    func(w *Workload, _ *Target) { w.From = "asked" },
+		"too fast":         func(w *Workload, _ *Target) { w.Rate = maxRate + 1 },
+		"too fast, scaled": func(w *Workload, t *Target) { w.Rate, t.TimeScale = maxRate/100, 101 },
 		"no address":       func(_ *Workload, t *Target) { t.BaseURL = "" },
 		"negative scaling": func(_ *Workload, t *Target) { t.TimeScale = -1 },
 	} {
 		w, to := plain(), target
 		change(&w, &to)
-		if _, err := Run(t.Context(), to, w); err == nil {
+		if _, err := Run(t.Context(), to, w, nil); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+	for _, watch := range []*Watch{{Every: time.Second}, {See: func(time.Duration, []Timeline) bool { return false }}} {
+		if _, err := Run(t.Context(), target, plain(), watch); err == nil {
+			t.Errorf("a watch of %+v: accepted", watch)
+		}
+	}
+}
+
+func TestAServerThatMakesAnotherLengthFails(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answerWith(w, 2) }))
+	defer server.Close()
+	report, err := Run(t.Context(), Target{BaseURL: server.URL}, plain(), nil)
+	if err != nil || report.Summary.Failed != 10 || report.Summary.FirstError != "the server made 2 tokens, 3 were asked for" {
+		t.Errorf("%+v, %v", report.Summary, err)
+	}
+	if err := Once(t.Context(), Target{BaseURL: server.URL}, plain()); err == nil || !strings.Contains(err.Error(), "3 were asked for") {
+		t.Errorf("once: %v", err)
+	}
+}
+
+func TestAClientWithoutFileDescriptorsIsTold(t *testing.T) {
+	refuse := func() (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}
+	}
+	report, err := Run(t.Context(), Target{dial: refuse}, plain(), nil)
+	if err != nil || !strings.Contains(report.Summary.Late, "too many open files): raise the limit of open files (ulimit -n)") {
+		t.Errorf("%q, %v", report.Summary.Late, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -26,6 +27,17 @@ func NewAPI(port int, key string) *API {
 	return &API{
 		base: fmt.Sprintf("http://%s:%d", Loopback, port), key: key,
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute}},
+	}
+}
+
+// NewAPIAt talks to the server at a Unix socket, which no other server can take from it and no other user can reach.
+func NewAPIAt(socket, key string) *API {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
+	return &API{
+		base: "http://localhost", key: key,
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute, DialContext: dial}},
 	}
 }
 
@@ -61,22 +73,36 @@ func (a *API) Ours(ctx context.Context) error {
 	}
 }
 
-// Version is the server's own word for what it is.
-func (a *API) Version(ctx context.Context) (string, error) {
+// ServerVersion is a server's own word for what it is.
+type ServerVersion struct {
+	Version   string
+	TimeScale float64 // virtual seconds a real one, of a simulator; 1 of a server of this world
+}
+
+// Version asks the server, because a package can be asked only where it is installed.
+func (a *API) Version(ctx context.Context) (ServerVersion, error) {
+	v := ServerVersion{TimeScale: 1}
 	body, err := a.call(ctx, http.MethodGet, "/version", a.key, answerWithin)
 	if err != nil {
-		return "", err
+		return v, err
 	}
-	var v struct {
-		Version string `json:"version"`
+	var answer struct {
+		Version   string   `json:"version"`
+		TimeScale *float64 `json:"time_scale"`
 	}
-	if err := json.Unmarshal(body, &v); err != nil {
-		return "", fmt.Errorf("version: %w", err)
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return v, fmt.Errorf("version: %w", err)
 	}
-	if v.Version == "" {
-		return "", errors.New("version: the server gives none")
+	if answer.Version == "" {
+		return v, errors.New("version: the server gives none")
 	}
-	return v.Version, nil
+	v.Version = answer.Version
+	if answer.TimeScale != nil {
+		if v.TimeScale = *answer.TimeScale; !(v.TimeScale > 0) {
+			return v, fmt.Errorf("version: a time scale of %v", v.TimeScale)
+		}
+	}
+	return v, nil
 }
 
 // Metrics reads /metrics.

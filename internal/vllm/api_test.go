@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -78,13 +80,52 @@ func TestAResetThatDidNotHappenIsAnError(t *testing.T) {
 }
 
 func TestAVersionThatCannotBeHadIsAnError(t *testing.T) {
-	if v, err := api(t, answer(200, `{"version":"0.32.0+cpu"}`)).Version(t.Context()); v != "0.32.0+cpu" || err != nil {
-		t.Errorf("%q, %v", v, err)
-	}
-	for _, h := range []http.HandlerFunc{answer(404, ""), answer(200, "{}"), answer(200, "<")} {
-		if v, err := api(t, h).Version(t.Context()); err == nil {
-			t.Errorf("%q", v)
+	for body, want := range map[string]ServerVersion{
+		`{"version":"0.32.0+cpu"}`:                  {"0.32.0+cpu", 1},
+		`{"version":"0.32.0+sim","time_scale":50}`:  {"0.32.0+sim", 50},
+		`{"version":"0.32.0+sim","time_scale":0.5}`: {"0.32.0+sim", 0.5},
+	} {
+		if v, err := api(t, answer(200, body)).Version(t.Context()); v != want || err != nil {
+			t.Errorf("%s: %+v, %v", body, v, err)
 		}
+	}
+	for _, h := range []http.HandlerFunc{
+		answer(404, ""), answer(200, "{}"), answer(200, "<"), answer(200, `{"version":"1","time_scale":0}`), answer(200, `{"version":"1","time_scale":"x"}`),
+	} {
+		if v, err := api(t, h).Version(t.Context()); err == nil {
+			t.Errorf("%+v", v)
+		}
+	}
+}
+
+func TestAServerCanBeAtAUnixSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "vllm-api") // short, for the address
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	socket := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer right" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	srv.Listener.Close()
+	srv.Listener = l
+	srv.Start()
+	defer srv.Close()
+	a := NewAPIAt(socket, "right")
+	defer a.Close()
+	if err := a.Ours(t.Context()); err != nil {
+		t.Error(err)
+	}
+	gone := NewAPIAt(filepath.Join(dir, "nobody"), "right")
+	if err := gone.Health(t.Context()); err == nil {
+		t.Error("nobody is well")
 	}
 }
 

@@ -28,6 +28,20 @@ func TestServeIsTheScriptsCommand(t *testing.T) {
 	}
 }
 
+func TestASocketReplacesHostAndPort(t *testing.T) {
+	s := serve()
+	s.Socket = "/tmp/x/s"
+	want := []string{"apptainer", "exec", "vllm", "serve", "meta-llama/Llama-3.1-8B-Instruct", "--uds", "/tmp/x/s",
+		"--gpu-memory-utilization", "0.97", "--max-num-seqs", "128", "--max-num-batched-tokens", "512", "--tensor-parallel-size", "2",
+		"--enable-prefix-caching", "--load-format", "dummy", "--max-model-len", "4096"}
+	if d := cmp.Diff(want, s.Argv()); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(serve().Public(), s.Public()); d != "" {
+		t.Errorf("what a person serves depends on how it was measured:\n%s", d)
+	}
+}
+
 func TestAUsersLoadFormatReplacesDummy(t *testing.T) {
 	for _, flags := range [][]string{{"--load-format", "auto"}, {"--load-format=auto"}, {"--load_format=auto"}} {
 		s := serve()

@@ -3,6 +3,7 @@ package vllm
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -24,6 +25,7 @@ type Exit struct {
 type Failure struct {
 	Cause   record.Cause
 	Message string
+	Free    float64 // share of the accelerator's memory that the server found free, 0 to 1; 0: it did not say
 }
 
 func (f *Failure) Error() string { return f.Message }
@@ -77,23 +79,39 @@ func Classify(e Exit) *Failure {
 			continue
 		}
 		if l, ok := first(lines, s.line); ok {
-			return &Failure{s.cause, l}
+			return &Failure{Cause: s.cause, Message: l, Free: free(l)}
 		}
 	}
 	if e.TimedOut {
-		return &Failure{record.CauseTimeout, withLast(fmt.Sprintf("not healthy after %.0f s", e.Waited.Seconds()), last)}
+		return &Failure{Cause: record.CauseTimeout, Message: withLast(fmt.Sprintf("not healthy after %.0f s", e.Waited.Seconds()), last)}
 	}
 	if !e.Healthy {
 		for _, r := range refusals {
 			if l, ok := first(lines, r); ok {
-				return &Failure{record.CauseFlags, l}
+				return &Failure{Cause: record.CauseFlags, Message: l}
 			}
 		}
 	}
 	if l, ok := first(lines, exception); ok {
-		return &Failure{record.CauseCrash, how(e) + ": " + l}
+		return &Failure{Cause: record.CauseCrash, Message: how(e) + ": " + l}
 	}
-	return &Failure{record.CauseCrash, withLast(how(e), last)}
+	return &Failure{Cause: record.CauseCrash, Message: withLast(how(e), last)}
+}
+
+var freeOf = regexp.MustCompile(`(?:Free|Available) memory on [^(]*\((\d+(?:\.\d+)?)/(\d+(?:\.\d+)?) GiB\)`)
+
+// free is the share of memory that a line names as free.
+func free(line string) float64 {
+	m := freeOf.FindStringSubmatch(line)
+	if m == nil {
+		return 0
+	}
+	part, err1 := strconv.ParseFloat(m[1], 64)
+	all, err2 := strconv.ParseFloat(m[2], 64)
+	if err1 != nil || err2 != nil || part < 0 || all <= 0 || part > all {
+		return 0
+	}
+	return part / all
 }
 
 func how(e Exit) string {

@@ -1,6 +1,7 @@
 package vllm
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,18 +98,32 @@ func TestAServerThatEndedIsToldByItsOwnError(t *testing.T) {
 // The logs were written by a real server on CPU.
 func TestRealLogsAreTold(t *testing.T) {
 	for name, want := range map[string]Failure{
-		"start-memory.log":       {record.CauseOOM, "ValueError: Available memory on node 0 (5.81/13.84 GiB) on startup is less than desired CPU memory utilization"},
-		"start-kv-too-small.log": {record.CauseFlags, "ValueError: To serve at least one request with the model's max seq len (1024)"},
-		"start-port-taken.log":   {record.CausePort, "OSError: [Errno 98] Address already in use"},
-		"start-unknown-flag.log": {record.CauseFlags, "vllm: error: unrecognized arguments: --disable-log-requests"},
-		"start-no-model.log":     {record.CauseFlags, "huggingface_hub.errors.HFValidationError: Repo id must be in the form"},
+		"start-memory.log":       {Cause: record.CauseOOM, Message: "ValueError: Available memory on node 0 (5.81/13.84 GiB) on startup is less than desired CPU memory utilization", Free: 5.81 / 13.84},
+		"start-kv-too-small.log": {Cause: record.CauseFlags, Message: "ValueError: To serve at least one request with the model's max seq len (1024)"},
+		"start-port-taken.log":   {Cause: record.CausePort, Message: "OSError: [Errno 98] Address already in use"},
+		"start-unknown-flag.log": {Cause: record.CauseFlags, Message: "vllm: error: unrecognized arguments: --disable-log-requests"},
+		"start-no-model.log":     {Cause: record.CauseFlags, Message: "huggingface_hub.errors.HFValidationError: Repo id must be in the form"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := Classify(Exit{Code: 1, Log: real(t, name)})
-			if got.Cause != want.Cause || !strings.HasPrefix(got.Message, want.Message) {
+			if got.Cause != want.Cause || math.Abs(got.Free-want.Free) > 1e-9 || !strings.HasPrefix(got.Message, want.Message) {
 				t.Errorf("%s: %s", got.Cause, got.Message)
 			}
 		})
+	}
+}
+
+func TestAFailedStartNamesTheShareOfMemoryThatIsFree(t *testing.T) {
+	for line, want := range map[string]float64{
+		freeMemory: 8.77 / 139.8,
+		"Free memory on device cuda:0 (139.8/139.8 GiB) on startup is less than desired GPU memory utilization (1.0, 139.8 GiB).": 1,
+		"Free memory on device cuda:0 (8.77/0 GiB) on startup is less than desired GPU memory utilization":                        0,
+		"Free memory on device cuda:0 (9/8 GiB) on startup is less than desired GPU memory utilization":                           0,
+		noCache: 0,
+	} {
+		if f := Classify(Exit{Code: 1, Log: []byte(engineLog("ValueError: " + line))}); f.Cause != record.CauseOOM || math.Abs(f.Free-want) > 1e-9 {
+			t.Errorf("%s: %v, want %v", line, f.Free, want)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ type Serve struct {
 	Cell        record.Cell
 	Utilization float64 // gpu-memory-utilization, 0 to 1
 	Port        int
+	Socket      string    // a Unix socket to listen at, instead of the port
 	Profiler    *Profiler // nil: none
 }
 
@@ -31,9 +32,12 @@ func (s Serve) Argv() []string {
 	if s.Profiler != nil && !s.Profiler.byEnvironment() {
 		argv = append(argv, "--profiler-config", s.Profiler.config())
 	}
+	if s.Socket != "" {
+		argv = append(argv, "--uds", s.Socket)
+	} else {
+		argv = append(argv, "--host", Loopback, "--port", strconv.Itoa(s.Port))
+	}
 	argv = append(argv,
-		"--host", Loopback,
-		"--port", strconv.Itoa(s.Port),
 		"--gpu-memory-utilization", number(s.Utilization),
 		"--max-num-seqs", strconv.Itoa(s.Cell.MaxNumSeqs),
 		"--max-num-batched-tokens", strconv.Itoa(s.Cell.MaxNumBatchedTokens),
@@ -96,14 +100,14 @@ func hasFlag(flags []string, name string) bool {
 	return false
 }
 
-// Public is the command line with which a person serves what was measured: without the loopback address, the throw-away port
-// and the random weights, which belong to measuring.
+// Public is the command line with which a person serves what was measured: without the loopback address, the throw-away port or
+// socket and the random weights, which belong to measuring.
 func (s Serve) Public() []string {
 	s.Profiler = nil
 	measured := s.Argv()
 	var argv []string
 	for i := 0; i < len(measured); i++ {
-		ours := measured[i] == "--host" || measured[i] == "--port" || measured[i] == "--load-format" && measured[i+1] == "dummy"
+		ours := measured[i] == "--host" || measured[i] == "--port" || measured[i] == "--uds" || measured[i] == "--load-format" && measured[i+1] == "dummy"
 		if ours {
 			i++ // and its value
 			continue

@@ -45,7 +45,7 @@ func parseBench(args []string, env func(string) string) (benchOptions, error) {
 		return benchOptions{}, err
 	}
 	o := benchOptions{own: own, backend: "openai"}
-	o.work = load.Workload{Requests: 1000, Burstiness: 1, Rescale: true, InputLen: 1024, OutputLen: 128, IgnoreEOS: true}
+	o.work = load.Workload{Requests: 1000, Burstiness: 1, Rescale: true, InputLen: 1024, OutputLen: 128, IgnoreEOS: true, From: load.FromSent}
 	host, port, base, dataset := "127.0.0.1", 8000, "", "random"
 	rate, goodput, headers, extra := "inf", []string{}, []string{}, ""
 	metrics, percentiles := "ttft,tpot,itl", "99"
@@ -105,7 +105,7 @@ func parseBench(args []string, env func(string) string) (benchOptions, error) {
 		o.work.Temperature = &temperature
 	}
 	if concurrency != 0 {
-		o.work.MaxConcurrency, o.concurrency = concurrency, &concurrency
+		o.work.LetIn, o.concurrency = concurrency, &concurrency
 	}
 	o.work.Seed = uint64(seed)
 	shape, err := cli.ModelShape(o.own.Model, o.work.Model)
@@ -232,7 +232,7 @@ func Run(args []string, w cli.World) error {
 		o.post(ctx, w, "/start_profile", "Profiler started")
 	}
 	fmt.Fprintf(w.Stdout, "Starting main benchmark run...\nTraffic request rate: %v\n", o.rate())
-	report, err := load.Run(ctx, o.target, o.work)
+	report, err := load.Run(ctx, o.target, o.work, nil)
 	if err != nil {
 		return err
 	}

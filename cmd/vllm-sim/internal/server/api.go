@@ -90,7 +90,8 @@ func (a *api) routes(e *engine.Handle) http.Handler {
 	mux.HandleFunc("GET /health", a.health)
 	mux.HandleFunc("GET /ping", a.health)
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{"version": cli.Version})
+		// A client that is not told cannot know that it has to measure in another time.
+		writeJSON(w, http.StatusOK, map[string]any{"version": cli.Version, "time_scale": a.options.engine.Scale})
 	})
 	mux.HandleFunc("GET /metrics", a.metrics)
 	mux.HandleFunc("GET /v1/models", a.models)

