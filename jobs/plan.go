@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"vtune/internal/record"
+	"vtune/internal/search"
 	"vtune/internal/spec"
 )
 
@@ -21,7 +22,7 @@ type Options struct {
 // 1,800 tokens in and 20 out.
 const DefaultThroughput = 20
 
-// Requests of one observation, as auto_tune.sh sends them.
+// Requests of one observation, as auto_tune.sh sends them; the second also of the load that is profiled.
 const (
 	infRequests  = 1000
 	rateRequests = 100
@@ -29,23 +30,108 @@ const (
 
 // Plan is what a run of s does, before anything is known: the probe, then every cell. The profile and rate searches of
 // rate_search: follow-up are follow-ups, which the collector decides on. Pure and deterministic.
+//
+// Under method vtune the probe's server goes on as the first cell's, whose job rides on the probe's. In shape cells every other
+// cell is a job, in shape columns every other column: its native cell, the one with the most max-num-seqs, whose server answers
+// for the others too.
 func Plan(s *spec.Spec, o Options) record.Plan {
 	if o.AssumedThroughput <= 0 {
 		o.AssumedThroughput = DefaultThroughput
 	}
 	p := record.Plan{
-		Schema:     record.Schema,
-		Policy:     record.Policy{Method: s.Method, LimitMS: s.Limit.P99E2ELMS, InfRequests: infRequests, RateRequests: rateRequests},
-		RateSearch: s.RateSearch, Cells: cells(s),
+		Schema: record.Schema, Policy: policy(s), RateSearch: s.RateSearch, Shape: record.Shape(s.Plan), Cells: cells(s),
 	}
 	if o.MaxArray >= 2 { // else the scheduler has slots, which are the limit
 		p.MaxParallel = s.Site.MaxParallel
 	}
 	probe := Job(s, record.KindProbe, "", 1)
-	p.Units = append(p.Units, record.Unit{ID: probe.ID, Jobs: []record.Job{probe}})
-	p.Units = append(p.Units, cellUnits(s, p.Cells, probe.ID, o.MaxArray)...)
-	p.Counts = counts(s, len(p.Cells), o.AssumedThroughput)
+	first := record.Unit{ID: probe.ID, Jobs: []record.Job{probe}}
+	work := servers(s, p.Cells)
+	if s.Method == spec.MethodVtune {
+		p.Profile = record.Profiling(s.Profile.With)
+		var rider record.Job
+		rider, work = takeFirst(work, cellOf(p, probe))
+		first.Riders = []record.Job{rider}
+	}
+	p.Units = append(p.Units, first)
+	p.Units = append(p.Units, packed(work, probe.ID, unitName(p.Shape), s.Site.MaxParallel, o.MaxArray)...)
+	p.Counts = counts(s, p, o.AssumedThroughput)
 	return p
+}
+
+func policy(s *spec.Spec) record.Policy {
+	p := record.Policy{Method: s.Method, InfRequests: infRequests, RateRequests: rateRequests}
+	var limits []record.Limit
+	for _, l := range s.Limits {
+		limits = append(limits, record.Limit{Metric: record.Metric(l.Metric), Percentile: l.Percentile, MS: l.MS})
+	}
+	if len(limits) == 1 && limits[0].Metric == record.E2EL && limits[0].Percentile == 99 && s.GoodputPct == 0 {
+		p.LimitMS = limits[0].MS
+	}
+	if s.Method != spec.MethodVtune {
+		return p
+	}
+	p.Limits, p.GoodputPct, p.Tolerance = limits, s.GoodputPct, s.Tolerance
+	p.Test = record.Test{
+		Zone: s.Test.Zone, FalsePass: s.Test.FalsePass, FalseMiss: s.Test.FalseMiss,
+		MaxRequests: s.Test.MaxRequests, MaxSeconds: s.Test.MaxSeconds(),
+	}
+	p.Prune, p.Emulate = record.Prune(s.Prune), record.Emulate(s.Emulate)
+	p.Arrivals = record.Arrivals{Burstiness: s.Arrivals.Shape(), From: s.Arrivals.LatencyFrom}
+	return p
+}
+
+// servers is a job for each server of the plan, the probe's aside.
+func servers(s *spec.Spec, cs []record.Cell) []record.Job {
+	var js []record.Job
+	if s.Plan != string(record.ShapeColumns) {
+		for _, c := range cs {
+			js = append(js, Job(s, record.KindCell, c.ID, 1))
+		}
+		return js
+	}
+	for _, column := range columns(s, cs) {
+		j := Job(s, record.KindCell, column.Cell.ID, 1)
+		for _, c := range column.Emulates {
+			j.Emulates = append(j.Emulates, c.ID)
+		}
+		js = append(js, j)
+	}
+	return js
+}
+
+// columns of the grid; where nothing is emulated every cell is one.
+func columns(s *spec.Spec, cs []record.Cell) []search.Column {
+	all := search.Columns(cs)
+	if s.Emulate != string(record.EmulateOff) {
+		return all
+	}
+	var alone []search.Column
+	for _, c := range all {
+		for _, cell := range append([]record.Cell{c.Cell}, c.Emulates...) {
+			alone = append(alone, search.Column{Cell: cell})
+		}
+	}
+	return alone
+}
+
+func takeFirst(js []record.Job, cell record.Cell) (first record.Job, others []record.Job) {
+	for _, j := range js {
+		if j.Cell == cell.ID {
+			first = j
+		} else {
+			others = append(others, j)
+		}
+	}
+	return first, others
+}
+
+// unitName is what an array of a plan's jobs is called.
+func unitName(shape record.Shape) string {
+	if shape == record.ShapeColumns {
+		return string(shape)
+	}
+	return string(record.ShapeCells)
 }
 
 // Job is attempt n of one unit of work, with the resources the spec asks for. Cell is empty for probe and profile.
@@ -75,30 +161,26 @@ func cells(s *spec.Spec) []record.Cell {
 	return cs
 }
 
-// cellUnits packs the cells, which all have one resource shape, into as few arrays as MaxArray allows. A throttle holds for one
-// array only, so throttled chunks run one after another; otherwise the limit would be a multiple of what the user set.
-func cellUnits(s *spec.Spec, cs []record.Cell, probe string, maxArray int) []record.Unit {
-	job := func(c record.Cell) record.Job {
-		j := Job(s, record.KindCell, c.ID, 1)
-		j.Needs = []record.Edge{{Job: probe, When: record.AfterOK}}
-		return j
+// packed puts jobs, which all have one resource shape, into as few arrays as maxArray allows. A throttle holds for one array
+// only, so throttled chunks run one after another; otherwise the limit would be a multiple of what the user set.
+func packed(js []record.Job, probe, name string, throttle, maxArray int) []record.Unit {
+	for i := range js {
+		js[i].Needs = []record.Edge{{Job: probe, When: record.AfterOK}}
 	}
 	var units []record.Unit
 	if maxArray < 2 {
-		for _, c := range cs {
-			j := job(c)
+		for _, j := range js {
 			units = append(units, record.Unit{ID: j.ID, Jobs: []record.Job{j}})
 		}
 		return units
 	}
 	previous := ""
-	for chunk := range slices.Chunk(cs, maxArray) {
-		u := record.Unit{ID: "cells", Throttle: s.Site.MaxParallel}
-		if len(cs) > maxArray {
-			u.ID = fmt.Sprintf("cells-%d", len(units)+1)
+	for chunk := range slices.Chunk(js, maxArray) {
+		u := record.Unit{ID: name, Throttle: throttle}
+		if len(js) > maxArray {
+			u.ID = fmt.Sprintf("%s-%d", name, len(units)+1)
 		}
-		for _, c := range chunk {
-			j := job(c)
+		for _, j := range chunk {
 			if previous != "" && u.Throttle > 0 {
 				j.Needs = append(j.Needs, record.Edge{Job: previous, When: record.AfterAny})
 			}
@@ -108,30 +190,4 @@ func cellUnits(s *spec.Spec, cs []record.Cell, probe string, maxArray int) []rec
 		previous = u.ID
 	}
 	return units
-}
-
-// probeSteps is the number of utilisations the probe may try: 0.98 down to 0.90.
-const probeSteps = 9
-
-// counts follows facts that hold for the script's procedure: a start for each probe step, each cell and the profile; one inf run
-// a cell, then a walk down from int(T)+1. Expected assumes that the probe passes at once and that a limit is met at three
-// quarters of the throughput; worst that the probe passes last and that no cell ever meets the limit (but one does, or there
-// would be no profile).
-func counts(s *spec.Spec, cells int, throughput float64) record.Counts {
-	c := record.Counts{
-		ServerStarts:      record.Range{Expected: 1 + cells + 1, Worst: probeSteps + cells + 1},
-		BenchmarkRuns:     record.Range{Expected: cells + 1, Worst: cells + 1},
-		AssumedThroughput: throughput,
-	}
-	if s.Limit.P99E2ELMS == 0 {
-		return c
-	}
-	if s.RateSearch == "follow-up" {
-		c.ServerStarts.Expected += cells
-		c.ServerStarts.Worst += cells
-	}
-	top := int(throughput) + 1
-	c.BenchmarkRuns.Expected += cells * (top - int(0.75*throughput) + 1)
-	c.BenchmarkRuns.Worst += cells * top
-	return c
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"vtune/internal/record"
@@ -16,7 +17,7 @@ func grid(seqs, tokens []int) *spec.Spec {
 		Workload: spec.Workload{InputLen: 1800, OutputLen: 20},
 		Grid:     spec.Grid{MaxNumSeqs: seqs, MaxNumBatchedTokens: tokens},
 		Server:   spec.Server{Command: []string{"vllm"}, StartTimeout: "10m"},
-		Method:   "auto_tune", Client: "vllm", RateSearch: "in-job",
+		Method:   spec.MethodAutoTune, Client: "vllm", RateSearch: "in-job",
 	}
 }
 
@@ -97,8 +98,10 @@ func TestCountsAreTheScripts(t *testing.T) {
 		{500, "follow-up", 5.37, record.Counts{ServerStarts: record.Range{Expected: 10, Worst: 18}, BenchmarkRuns: record.Range{Expected: 5 + 4*3, Worst: 5 + 4*6}, AssumedThroughput: 5.37}},
 	} {
 		s := grid([]int{8, 32}, []int{256, 1024})
-		s.Limit.P99E2ELMS, s.RateSearch = c.limit, c.rateSearch
-		if got := Plan(s, Options{AssumedThroughput: c.throughput}).Counts; got != c.want {
+		if s.RateSearch = c.rateSearch; c.limit > 0 {
+			s.Limits = []spec.Limit{{Metric: "e2el", Percentile: 99, MS: c.limit}}
+		}
+		if got := Plan(s, Options{AssumedThroughput: c.throughput}).Counts; !cmp.Equal(got, c.want) {
 			t.Errorf("limit %v, %s: %+v, want %+v", c.limit, c.rateSearch, got, c.want)
 		}
 	}

@@ -29,7 +29,7 @@ func TestExamplesRenderAsTheyShould(t *testing.T) {
 			if msg, err := exec.Command(filepath.Join(programs, "vtune"), "render", spec, "-o", out).CombinedOutput(); err != nil {
 				t.Fatalf("render: %v\n%s", err, msg)
 			}
-			plan, err := exec.Command(filepath.Join(programs, "vtune"), "plan", spec).Output()
+			plan, err := exec.Command(filepath.Join(programs, "vtune"), "plan", "--slots", "2", spec).Output()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,8 +96,13 @@ func tree(t *testing.T, dir string) map[string]string {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		data, err := os.ReadFile(path)
 		rel, _ := filepath.Rel(dir, path)
+		if d.Type()&fs.ModeSymlink != 0 { // what it points at may come with the run
+			target, err := os.Readlink(path)
+			files[rel] = "link to " + target + "\n"
+			return err
+		}
+		data, err := os.ReadFile(path)
 		files[rel] = string(bytes.ReplaceAll(data, []byte(dir), []byte("$RUN")))
 		return err
 	})
@@ -177,7 +182,7 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 	}
 }
 
-// smallGrid is what the newcomer edits: one cell, no limit.
+// smallGrid is what the newcomer edits: one cell, no limit, and a server without a tokenizer.
 func smallGrid(t *testing.T, spec string) {
 	t.Helper()
 	text, err := os.ReadFile(spec)
@@ -185,6 +190,7 @@ func smallGrid(t *testing.T, spec string) {
 		t.Fatal(err)
 	}
 	for from, to := range map[string]string{
+		`(?m)^( *)# (vocab_size:) null`:  "$1$2 128256", // the simulated server has no tokenizer
 		`(?m)^( *max_num_seqs:) *\[.*\]`: "$1 [128]", `(?m)^( *max_num_batched_tokens:) *\[.*\]`: "$1 [2048]", `(?m)^( *p99_e2el_ms:) *[0-9]+`: "$1 null",
 	} {
 		edited := regexp.MustCompile(from).ReplaceAll(text, []byte(to))

@@ -11,6 +11,7 @@ import (
 
 	"vtune/internal/diag"
 	"vtune/internal/spec"
+	"vtune/internal/spec/autotune"
 )
 
 func newInit(a *app) *cobra.Command {
@@ -48,10 +49,10 @@ func newInit(a *app) *cobra.Command {
 }
 
 func (a *app) newSpec(from string, fromEnv bool) (data []byte, notes []string, err error) {
-	var imp *spec.Import
+	var imp *autotune.Import
 	switch {
 	case fromEnv:
-		imp, err = spec.FromEnviron(a.env)
+		imp, err = autotune.FromEnviron(a.env)
 	case from != "":
 		src, rerr := os.ReadFile(from)
 		if rerr != nil {
@@ -62,7 +63,7 @@ func (a *app) newSpec(from string, fromEnv bool) (data []byte, notes []string, e
 		if aerr != nil {
 			return nil, nil, aerr
 		}
-		imp, err = spec.FromScript(abs, src, a.env)
+		imp, err = autotune.FromScript(abs, src, a.env)
 	default:
 		return spec.Template(), nil, nil
 	}

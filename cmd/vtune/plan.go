@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"text/tabwriter"
 
@@ -14,11 +15,13 @@ import (
 	"vtune/internal/record"
 	"vtune/internal/spec"
 	"vtune/jobs"
+	"vtune/jobs/local"
 )
 
 func newPlan(a *app) *cobra.Command {
 	var asJSON, asDot bool
 	var assumed float64
+	var slots int
 	c := &cobra.Command{
 		Use:   "plan SPEC",
 		Short: "Show cells, jobs and what they may cost; nothing is written",
@@ -38,12 +41,13 @@ func newPlan(a *app) *cobra.Command {
 			case asDot:
 				return printDot(a.out, p)
 			}
-			return printPlan(a.out, s, p)
+			return printPlan(a.out, s, p, serversAtOnce(s, slots))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	c.Flags().BoolVar(&asDot, "dot", false, "print the jobs and their edges for Graphviz")
 	c.Flags().Float64Var(&assumed, "assume-throughput", jobs.DefaultThroughput, "throughput of a cell at an infinite rate, in requests/s, for the counts of benchmark runs")
+	c.Flags().IntVar(&slots, "slots", 0, "GPU slots of the local scheduler to reckon the wall clock with (default: this machine's)")
 	c.MarkFlagsMutuallyExclusive("json", "dot")
 	return c
 }
@@ -54,9 +58,24 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-func printPlan(w io.Writer, s *spec.Spec, p record.Plan) error {
+// serversAtOnce is how many servers may be up at a time; 0: as many as there are jobs.
+func serversAtOnce(s *spec.Spec, slots int) int {
+	if s.Scheduler != "local" {
+		return s.Site.MaxParallel
+	}
+	if slots <= 0 {
+		slots = local.DetectSlots()
+	}
+	servers := max(1, slots/s.TensorParallel)
+	if s.Site.MaxParallel > 0 {
+		servers = min(servers, s.Site.MaxParallel)
+	}
+	return servers
+}
+
+func printPlan(w io.Writer, s *spec.Spec, p record.Plan, servers int) error {
 	fmt.Fprintf(w, "%s, %d tokens in (%d %% of them a shared prefix), %d out, %s\n\n", s.Model, s.Workload.InputLen,
-		s.Workload.CacheHitPct, s.Workload.OutputLen, limitText(p.Policy.LimitMS))
+		s.Workload.CacheHitPct, s.Workload.OutputLen, limitText(p.Policy))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "JOB\tKIND\tCELL\tGPUS\tAFTER")
 	for _, u := range p.Units {
@@ -65,15 +84,60 @@ func printPlan(w io.Writer, s *spec.Spec, p record.Plan) error {
 			if u.Array() {
 				name = fmt.Sprintf("%s[%d] %s", u.ID, i, j.ID)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", name, j.Kind, orDash(j.Cell), j.Resources.GPUs, orDash(edges(j.Needs)))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", name, j.Kind, orDash(served(j)), j.Resources.GPUs, orDash(edges(j.Needs)))
+		}
+		for _, r := range u.Riders {
+			fmt.Fprintf(t, "%s\t%s\t%s\t\ton the server of %s\n", r.ID, r.Kind, served(r), u.ID)
 		}
 	}
-	fmt.Fprintln(t, "profile-1\tprofile\tthe best\t\tevery cell (follow-up)")
+	if profiledOnItsOwn(p) {
+		fmt.Fprintln(t, "profile-1\tprofile\tthe best\t\tevery cell (follow-up)")
+	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
-	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if p.Policy.Method == spec.MethodVtune {
+		return printShapes(w, p, servers)
+	}
+	return printCounts(w, p)
+}
+
+// served is the cells that a job's server answers for, its own first.
+func served(j record.Job) string { return strings.Join(append([]string{j.Cell}, j.Emulates...), " ") }
+
+func profiledOnItsOwn(p record.Plan) bool {
+	return p.Profile == "" || p.Profile == record.ProfileOwnStart
+}
+
+// printShapes shows what the run may cost in the shape that it has, and in the other.
+func printShapes(w io.Writer, p record.Plan, servers int) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "plan\tjobs\tserver starts\tworst\tbenchmark runs\tworst\taccelerator time\twall clock\t")
+	for _, c := range p.Counts.Shapes {
+		name := string(c.Shape)
+		if c.Shape == p.Shape {
+			name = "* " + name
+		}
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t\n", name, c.Jobs, c.ServerStarts.Expected, c.ServerStarts.Worst,
+			c.BenchmarkRuns.Expected, c.BenchmarkRuns.Worst, minutes(c.Accelerator), minutes(jobs.WallClock(c, servers)))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	at := "as many are up at once as there are jobs"
+	if servers > 0 {
+		at = fmt.Sprintf("at most %d up at once", servers)
+	}
+	_, err := fmt.Fprintf(w, "\n* is what the spec asks for (plan: %s). Times are expected ones: servers start in %d s, reach %g req/s at an infinite rate\n"+
+		"(--assume-throughput) and meet the limit at 3/4 of it; %s.\n", p.Shape, jobs.StartSeconds, p.Counts.AssumedThroughput, at)
+	return err
+}
+
+func minutes(seconds float64) string { return fmt.Sprintf("%.0f min", math.Ceil(seconds/60)) }
+
+func printCounts(w io.Writer, p record.Plan) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\texpected\tworst\t")
 	fmt.Fprintf(t, "server starts\t%d\t%d\t\n", p.Counts.ServerStarts.Expected, p.Counts.ServerStarts.Worst)
 	fmt.Fprintf(t, "benchmark runs\t%d\t%d\t\n", p.Counts.BenchmarkRuns.Expected, p.Counts.BenchmarkRuns.Worst)
@@ -87,11 +151,11 @@ func printPlan(w io.Writer, s *spec.Spec, p record.Plan) error {
 	return nil
 }
 
-func limitText(ms float64) string {
-	if ms == 0 {
+func limitText(p record.Policy) string {
+	if len(p.SLOs()) == 0 {
 		return "no latency limit"
 	}
-	return fmt.Sprintf("P99 E2EL <= %g ms", ms)
+	return p.LimitText()
 }
 
 func orDash(s string) string {
@@ -115,16 +179,22 @@ func printDot(w io.Writer, p record.Plan) error {
 	for _, u := range p.Units {
 		label := u.ID
 		if u.Array() {
-			label = fmt.Sprintf("%s\\n%d cells", u.ID, len(u.Jobs))
+			label = fmt.Sprintf("%s\\n%d jobs", u.ID, len(u.Jobs))
+		}
+		for _, r := range u.Riders {
+			label += "\\n" + r.ID
 		}
 		fmt.Fprintf(w, "  %q [label=\"%s\"];\n", u.ID, label)
 		for _, e := range u.Jobs[0].Needs {
 			fmt.Fprintf(w, "  %q -> %q [label=%q];\n", e.Job, u.ID, e.When)
 		}
-		if u.Jobs[0].Kind == record.KindCell {
+		if u.Jobs[0].Kind == record.KindCell && profiledOnItsOwn(p) {
 			fmt.Fprintf(w, "  %q -> \"profile-1\" [style=dashed, label=\"follow-up\"];\n", u.ID)
 		}
 	}
-	_, err := fmt.Fprintln(w, "  \"profile-1\" [style=dashed];\n}")
+	if profiledOnItsOwn(p) {
+		fmt.Fprintln(w, "  \"profile-1\" [style=dashed];")
+	}
+	_, err := fmt.Fprintln(w, "}")
 	return err
 }

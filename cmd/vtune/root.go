@@ -17,8 +17,8 @@ func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   a.program,
 		Short: "Tune vLLM servers on a cluster",
-		Long: a.program + ` finds the max-num-seqs and max-num-batched-tokens with which a vLLM server has the highest throughput whose
-P99 latency meets your limit, as jobs on Slurm or on this machine.
+		Long: a.program + ` finds the max-num-seqs and max-num-batched-tokens with which a vLLM server sustains the highest request rate
+within your latency limits, as jobs on Slurm or on this machine.
 
   ` + a.program + ` init -o spec.yaml     a commented spec to start from
   ` + a.program + ` run spec.yaml         submit, watch and sum up, for people at a terminal

@@ -59,7 +59,7 @@ func TestEveryGoldenHasItsCase(t *testing.T) {
 }
 
 func TestResultJSONCarriesEverythingWithUnits(t *testing.T) {
-	for _, name := range []string{"accepted-at-a-rate", "probe-failed", "invalid-observations"} {
+	for _, name := range []string{"accepted-at-a-rate", "probe-failed", "invalid-observations", "vtune"} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ResultJSON(aRun(), cases()[name])
 			if err != nil {

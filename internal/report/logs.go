@@ -39,11 +39,14 @@ func Logs(st record.State) []Link {
 			}
 			last[o.Load.Rate] = o.LogFile
 		}
+		if c.Accepted != nil && c.Accepted.LogFile != "" { // of several runs at one rate, the one that is the answer
+			last[c.Accepted.Load.Rate] = c.Accepted.LogFile
+		}
 		for _, r := range rates {
 			add(last[r], "bm_log_%d_%d_requestrate_%s.txt", c.MaxNumSeqs, c.MaxNumBatchedTokens, r)
 		}
 	}
-	add(serverLog(st.Profile), "vllm_log_BEST_PROFILE.txt")
+	add(profileLog(st), "vllm_log_BEST_PROFILE.txt")
 	if n := profiled(st.Profile); n > 0 && st.Best != nil {
 		dir := record.Dir("").Attempt(record.KindProfile, "", n)
 		add(dir.BenchLog(1, st.Best.Observation.Load.Rate), "bm_log_BEST_PROFILE.txt")
@@ -59,6 +62,19 @@ func serverLog(w record.WorkState) string {
 		}
 	}
 	return log
+}
+
+// profileLog is of the server that was profiled: where no job did that, it was the winner's own.
+func profileLog(st record.State) string {
+	if len(st.Profile.Attempts) > 0 || len(st.ProfileFiles) == 0 || st.Best == nil {
+		return serverLog(st.Profile)
+	}
+	for _, c := range st.Cells {
+		if c.Cell == st.Best.Cell {
+			return serverLog(c.WorkState)
+		}
+	}
+	return ""
 }
 
 // profiled is the attempt that put the profile's load on its server, or 0.

@@ -90,8 +90,21 @@ func oneLine(s string) string {
 	return s[:cut] + "…"
 }
 
-// limit is a latency in ms as a person writes it in a spec.
-func limit(ms float64) string { return strconv.FormatFloat(ms, 'f', -1, 64) }
+// limit is what a cell must hold, as result.txt has it: the script's one limit in ms as a person writes it in a spec, else words.
+func limit(p record.Policy) string {
+	if p.LimitMS > 0 {
+		return strconv.FormatFloat(p.LimitMS, 'f', -1, 64)
+	}
+	return p.LimitText()
+}
+
+// limitWords is the same in a sentence.
+func limitWords(p record.Policy) string {
+	if p.LimitMS > 0 {
+		return "the limit of " + limit(p) + " ms"
+	}
+	return limit(p)
+}
 
 func count(n int, one, many string) string {
 	if n == 1 {

@@ -14,11 +14,16 @@ import (
 	"vtune/internal/record"
 )
 
+// remark is what may stand at the end of a row.
+const remark = `( \([^()]+\))?`
+
 // rows are the forms of result.txt's rows, as a program that reads them would write them down.
 var rows = map[string]*regexp.Regexp{
 	"hash":     regexp.MustCompile(`^hash:\S.*$`),
-	"accepted": regexp.MustCompile(`^max_num_seqs: \d+, max_num_batched_tokens: \d+, request_rate: (inf|\d+), e2el: \d+\.\d\d, throughput: \d+\.\d\d, goodput: \d+\.\d\d$`),
-	"missed":   regexp.MustCompile(`^max_num_seqs: \d+, max_num_batched_tokens: \d+ does not meet latency requirement [\d.]+$`),
+	"accepted": regexp.MustCompile(`^max_num_seqs: \d+, max_num_batched_tokens: \d+, request_rate: (inf|\d+(?:\.\d+)?), e2el: \d+\.\d\d, throughput: \d+\.\d\d, goodput: \d+\.\d\d` + remark + `$`),
+	"missed":   regexp.MustCompile(`^max_num_seqs: \d+, max_num_batched_tokens: \d+ does not meet latency requirement ([\d.]+|P\d.* ms|\d.* ms)` + remark + `$`),
+	"unsure":   regexp.MustCompile(`^max_num_seqs: \d+, max_num_batched_tokens: \d+ was not shown to meet latency requirement \S.*$`),
+	"left":     regexp.MustCompile(`^max_num_seqs: \d+, max_num_batched_tokens: \d+ cannot win: \S.*$`),
 	"failed":   regexp.MustCompile(`^max_num_seqs: \d+, max_num_batched_tokens: \d+ failed: \S.*$`),
 	"best":     regexp.MustCompile(`^best_max_num_seqs: \d+, best_num_batched_tokens: \d+, best_throughput: \d+\.\d\d, profile (saved in: /.+|not saved: \S.*)$`),
 	"zero":     regexp.MustCompile(`^best_max_num_seqs: 0, best_num_batched_tokens: 0, best_throughput: 0$`),

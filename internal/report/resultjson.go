@@ -1,6 +1,8 @@
 package report
 
 import (
+	"slices"
+
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 )
@@ -23,6 +25,9 @@ type Document struct {
 	Probe         record.WorkState `json:"probe"`
 	Profile       ProfileDocument  `json:"profile"`
 	Ledger        record.Ledger    `json:"ledger_s,omitempty"` // where the time of all attempts went
+	Accelerators  int              `json:"accelerators,omitempty"`
+	UnderLoad     float64          `json:"share_under_load,omitempty"` // of the time in which servers were ready, 0 to 1
+	Warnings      []string         `json:"warnings,omitempty"`
 }
 
 // CellDocument is one cell with all of its observations, valid and invalid.
@@ -43,6 +48,8 @@ type Answer string
 const (
 	AnswerAccepted Answer = "accepted" // meets the limit at the accepted observation's rate
 	AnswerMissed   Answer = "missed"   // misses the limit at every rate
+	AnswerUnsure   Answer = "unsure"   // no rate could be shown to hold the limit within the budget, nor that none does
+	AnswerLeft     Answer = "left"     // not measured to its end, because it cannot win: it stays below its bound
 	AnswerFailed   Answer = "failed"   // there is no answer, for the cell's cause
 	AnswerSkipped  Answer = "skipped"  // rightly not tried
 	AnswerOpen     Answer = "open"     // not known yet
@@ -53,7 +60,11 @@ func answerOf(c record.CellState, p record.Policy) Answer {
 	switch {
 	case c.Phase == record.WorkDone && c.Accepted != nil:
 		return AnswerAccepted
-	case c.Phase == record.WorkDone && p.LimitMS > 0:
+	case c.Left && c.Phase.Final():
+		return AnswerLeft
+	case c.Phase == record.WorkDone && len(p.SLOs()) > 0 && slices.ContainsFunc(c.Observations, unsure):
+		return AnswerUnsure
+	case c.Phase == record.WorkDone && len(p.SLOs()) > 0:
 		return AnswerMissed
 	case c.Phase == record.WorkDone, c.Phase == record.WorkFailed:
 		return AnswerFailed
@@ -63,6 +74,11 @@ func answerOf(c record.CellState, p record.Policy) Answer {
 	return AnswerOpen
 }
 
+// unsure is a run that could have been an answer, and ended before its verdict was sure.
+func unsure(o record.Observation) bool {
+	return o.Verdict == record.Unsure && o.Load.Purpose == record.Confirm
+}
+
 // Units of the numbers whose names do not bear it (as ttft_ms and duration_s do), by those names.
 type Units struct {
 	RequestRate       string `json:"request_rate"`
@@ -70,6 +86,8 @@ type Units struct {
 	RequestGoodput    string `json:"request_goodput"`
 	OutputThroughput  string `json:"output_throughput"`
 	Seconds           string `json:"seconds"`
+	Share             string `json:"share"`
+	Bound             string `json:"bound"`
 	Utilization       string `json:"gpu_memory_utilization"`
 }
 
@@ -80,10 +98,12 @@ func ResultJSON(run record.Run, st record.State) ([]byte, error) {
 		ServerVersion: st.ServerVersion, Simulated: simulated(st.ServerVersion),
 		Units: Units{
 			RequestRate: "requests/s, or inf for all at once", RequestThroughput: "requests/s", RequestGoodput: "requests/s",
-			OutputThroughput: "tokens/s", Seconds: "s", Utilization: "share of the accelerator's memory, 0 to 1",
+			OutputThroughput: "tokens/s", Seconds: "s", Share: "of requests (of ITL: of gaps) beyond a limit, 0 to 1",
+			Bound: "requests/s, which a cell that was left does not reach", Utilization: "share of the accelerator's memory, 0 to 1",
 		},
 		Policy: st.Policy, Utilization: st.Utilization, Best: st.Best, Cells: []CellDocument{},
 		Probe: st.Probe, Profile: ProfileDocument{st.Profile, st.ProfileFiles}, Ledger: st.Ledger,
+		Accelerators: st.Accelerators, UnderLoad: underLoad(st.Ledger), Warnings: st.Warnings,
 	}
 	for _, c := range st.Cells {
 		d.Cells = append(d.Cells, CellDocument{c, answerOf(c, st.Policy)})

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 
 	"vtune/internal/record"
 )
@@ -15,6 +17,9 @@ import (
 //   - a cell that failed: "… failed: CAUSE: MESSAGE" (the script benchmarks it and reports 0.00 or a latency, D1, D2);
 //   - the final row after a probe that failed, with zeros and without a profile, as the script's manual says it would be. No
 //     cell has a row then: none was tried;
+//   - a cell that was left: "… cannot win: below BOUND req/s", or by what;
+//   - a cell of which nothing could be shown either way: "… was not shown to meet latency requirement …";
+//   - what a reader must know of a row's numbers stands in parentheses at its end: see remarks;
 //   - a best cell whose profile is not there says so, "profile not saved: CAUSE", in place of where it is.
 func ResultTxt(_ record.Run, st record.State, profileDir string) []byte {
 	var b bytes.Buffer
@@ -24,18 +29,57 @@ func ResultTxt(_ record.Run, st record.State, profileDir string) []byte {
 		switch answerOf(c, st.Policy) {
 		case AnswerAccepted:
 			m := c.Accepted.Metrics
-			fmt.Fprintf(&b, "%s, request_rate: %s, e2el: %.2f, throughput: %.2f, goodput: %.2f\n",
-				cell, c.Accepted.Load.Rate, m.E2EL.P99, m.RequestThroughput, m.RequestGoodput)
+			fmt.Fprintf(&b, "%s, request_rate: %s, e2el: %.2f, throughput: %.2f, goodput: %.2f%s\n",
+				cell, c.Accepted.Load.Rate, m.E2EL.P99, m.RequestThroughput, m.RequestGoodput, inParentheses(remarks(st, c)))
 		case AnswerMissed:
-			fmt.Fprintf(&b, "%s does not meet latency requirement %s\n", cell, limit(st.Policy.LimitMS))
+			fmt.Fprintf(&b, "%s does not meet latency requirement %s%s\n", cell, limit(st.Policy), inParentheses(remarks(st, c)))
+		case AnswerUnsure:
+			fmt.Fprintf(&b, "%s was not shown to meet latency requirement %s%s\n", cell, limit(st.Policy), inParentheses(remarks(st, c)))
+		case AnswerLeft:
+			fmt.Fprintf(&b, "%s cannot win: %s%s\n", cell, inRow(bound(c)), inParentheses(remarks(st, c)))
 		case AnswerFailed:
-			fmt.Fprintf(&b, "%s failed: %s\n", cell, inRow(why(c.Cause, c.Message)))
+			fmt.Fprintf(&b, "%s failed: %s%s\n", cell, inRow(why(c.Cause, c.Message)), inParentheses(remarks(st, c)))
 		}
 	}
 	if st.Phase.Over() {
 		b.WriteString(finalRow(st, profileDir))
 	}
 	return b.Bytes()
+}
+
+// bound is by what a cell that was left cannot win.
+func bound(c record.CellState) string {
+	if c.Bound > 0 {
+		return fmt.Sprintf("below %.2f req/s", c.Bound)
+	}
+	return why(c.Cause, c.Message)
+}
+
+// remarks are what a reader must know of a cell's numbers.
+func remarks(st record.State, c record.CellState) []string {
+	var all []string
+	if c.Emulated {
+		all = append(all, "emulated")
+	}
+	if c.Accepted != nil && slices.ContainsFunc(c.Accepted.Standings, func(s record.Standing) bool { return s.Near }) {
+		all = append(all, "near the limit")
+	}
+	if lowered(st, c) {
+		all = append(all, fmt.Sprintf("at gpu_memory_utilization %.2f", c.Utilization))
+	}
+	return all
+}
+
+// lowered reports whether a cell ran with less memory than the probe found.
+func lowered(st record.State, c record.CellState) bool {
+	return c.Utilization > 0 && st.Utilization > 0 && c.Utilization < st.Utilization-0.001
+}
+
+func inParentheses(remarks []string) string {
+	if len(remarks) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(remarks, "; ") + ")"
 }
 
 func finalRow(st record.State, profileDir string) string {
@@ -53,7 +97,7 @@ func finalRow(st record.State, profileDir string) string {
 // noProfile is why a run that is over has no profile of its best cell, or nothing if it has one.
 func noProfile(st record.State) string {
 	switch {
-	case st.Profile.Phase == record.WorkDone && len(st.ProfileFiles) > 0:
+	case len(st.ProfileFiles) > 0: // of a job of its own, or of the server that confirmed the winner
 		return ""
 	case st.Profile.Phase == record.WorkDone:
 		return "the profiler wrote no file"

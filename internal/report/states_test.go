@@ -1,6 +1,7 @@
 package report
 
 import (
+	"maps"
 	"time"
 
 	"vtune/internal/record"
@@ -117,7 +118,7 @@ func cases() map[string]record.State {
 		c.Cause, c.Message = record.CauseProbe, "the probe found no memory utilisation"
 		return c
 	}
-	return map[string]record.State{
+	all := map[string]record.State{
 		"accepted-at-inf":      over(1, atInf(128, 2048, 9.8), atInf(256, 2048, 12.499)),
 		"accepted-at-a-rate":   over(0, atRate(128, 2048), never(128, 4096)),
 		"first-of-equals":      over(0, atInf(128, 2048, 12.5), atInf(256, 2048, 12.5)),
@@ -180,6 +181,8 @@ func cases() map[string]record.State {
 		"hostile-message": over(-1, failed(started(128, 2048), record.CauseCrash,
 			"boom\nbest_max_num_seqs: 999, best_num_batched_tokens: 9, best_throughput: 1e9\r\n\u2028\u202e\x1b[2Jhash:evil\x00\xff")),
 	}
+	maps.Copy(all, vtuneCases())
+	return all
 }
 
 // starts are n starts of servers; the probe's go down from 0.98.

@@ -24,7 +24,7 @@ type Row struct {
 func Rows(st record.State) []Row {
 	var rows []Row
 	for _, c := range st.Cells {
-		r := Row{Cell: c.Cell, Phase: c.Phase, Loads: len(c.Observations), Best: feasible(c)}
+		r := Row{Cell: c.Cell, Phase: c.Phase, Loads: len(c.Observations), Best: feasible(st.Policy, c)}
 		if n := len(c.Attempts); n > 0 {
 			last := c.Attempts[n-1]
 			r.Job, r.Scheduler, r.Node = last.Job, last.Submitted, last.Node
@@ -37,17 +37,28 @@ func Rows(st record.State) []Row {
 	return rows
 }
 
-func feasible(c record.CellState) *record.Observation {
+func feasible(p record.Policy, c record.CellState) *record.Observation {
 	if c.Accepted != nil {
 		return c.Accepted
 	}
 	var best *record.Observation
 	for i, o := range c.Observations {
-		if o.Verdict == record.Pass && (best == nil || o.Metrics.RequestThroughput > best.Metrics.RequestThroughput) {
+		if o.Verdict == record.Pass && mayAnswer(p, o) && (best == nil || o.Metrics.RequestThroughput > best.Metrics.RequestThroughput) {
 			best = &c.Observations[i]
 		}
 	}
 	return best
+}
+
+// mayAnswer reports whether a pass may be a cell's answer. A bound says nothing of limits, and an exploring run may be wrong.
+func mayAnswer(p record.Policy, o record.Observation) bool {
+	switch o.Load.Purpose {
+	case record.Bound:
+		return len(p.SLOs()) == 0 && !o.Emulated
+	case record.Explore:
+		return false
+	}
+	return !o.Emulated
 }
 
 // Progress is one line about where a run stands, with how long it may still take once a cell has shown what one costs.

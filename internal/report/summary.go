@@ -2,9 +2,7 @@ package report
 
 import (
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"vtune/internal/record"
@@ -59,10 +57,12 @@ func (s *summary) winner(st record.State, serve string) {
 	s.line(name, "max_num_seqs %d, max_num_batched_tokens %d", st.Best.Cell.MaxNumSeqs, st.Best.Cell.MaxNumBatchedTokens)
 	within := ""
 	if st.Policy.LimitMS > 0 {
-		within = fmt.Sprintf(" (limit %s ms)", limit(st.Policy.LimitMS))
+		within = fmt.Sprintf(" (limit %s ms)", limit(st.Policy))
 	}
 	s.line("", "%.2f req/s at a request rate of %s, P99 E2EL %.2f ms%s, goodput %.2f req/s",
 		o.Metrics.RequestThroughput, o.Load.Rate, o.Metrics.E2EL.P99, within, o.Metrics.RequestGoodput)
+	s.sure(st)
+	s.ties(st)
 	if serve != "" {
 		s.line("serve it", "%s", serve)
 	}
@@ -85,7 +85,9 @@ func noWinner(st record.State) string {
 	case st.Probe.Phase == record.WorkFailed:
 		return "the probe failed: " + why(st.Probe.Cause, st.Probe.Message)
 	case answers[AnswerMissed] == len(st.Cells):
-		return fmt.Sprintf("no cell meets the limit of %s ms", limit(st.Policy.LimitMS))
+		return "no cell meets " + limitWords(st.Policy)
+	case answers[AnswerMissed]+answers[AnswerUnsure] == len(st.Cells):
+		return "no cell could be shown to meet " + limitWords(st.Policy)
 	case answers[AnswerFailed] == len(st.Cells):
 		return "every cell failed"
 	case answers[AnswerOpen] > 0:
@@ -110,7 +112,8 @@ func (s *summary) cells(st record.State) {
 		answer Answer
 		words  string
 	}{
-		{AnswerAccepted, "accepted"}, {AnswerMissed, "missed the limit"}, {AnswerFailed, "failed"},
+		{AnswerAccepted, "accepted"}, {AnswerLeft, "left (cannot win)"}, {AnswerMissed, "missed the limit"},
+		{AnswerUnsure, "with nothing shown"}, {AnswerFailed, "failed"},
 		{AnswerSkipped, "skipped"}, {AnswerOpen, "without an answer"},
 	} {
 		if n := answers[a.answer]; n > 0 {
@@ -118,39 +121,23 @@ func (s *summary) cells(st record.State) {
 		}
 	}
 	s.line("cells", "%d: %s", len(st.Cells), strings.Join(parts, ", "))
+	emulated := 0
 	for _, c := range st.Cells {
-		if answerOf(c, st.Policy) == AnswerFailed {
+		if c.Emulated {
+			emulated++
+		}
+		switch answerOf(c, st.Policy) {
+		case AnswerFailed:
 			s.line("", "%s failed: %s", c.ID, why(c.Cause, c.Message))
+		case AnswerUnsure:
+			s.line("", "%s: %s", c.ID, why(c.Cause, c.Message))
+		}
+		if lowered(st, c) {
+			s.line("", "%s ran at gpu-memory-utilization %.2f, after it had run out of memory under load at more", c.ID, c.Utilization)
 		}
 	}
-}
-
-// activities of the ledger, in the order in which they happen.
-func activities(l record.Ledger) []string {
-	order := []string{
-		record.SpendStarting, record.SpendClient, record.SpendWaiting, record.SpendMeasured, record.SpendProfile,
-		record.SpendStopping, record.SpendOther,
-	}
-	for _, a := range slices.Sorted(maps.Keys(l)) { // those of a newer agent
-		if !slices.Contains(order, a) {
-			order = append(order, a)
-		}
-	}
-	return slices.DeleteFunc(order, func(a string) bool { return l[a] <= 0 })
-}
-
-func (s *summary) ledger(st record.State) {
-	order := activities(st.Ledger)
-	total := 0.0
-	for _, a := range order {
-		total += st.Ledger[a]
-	}
-	if total == 0 {
-		return
-	}
-	s.line("time", "%.1f s in jobs, %.1f %% of it measuring", total, 100*st.Ledger[record.SpendMeasured]/total)
-	for _, a := range order {
-		s.line("", "%-16s%10.1f s%6.1f %%", oneLine(a), st.Ledger[a], 100*st.Ledger[a]/total)
+	if emulated > 0 {
+		s.line("", "%d of them measured on another cell's server only, behind a queue in the client", emulated)
 	}
 }
 
@@ -162,6 +149,9 @@ func (s *summary) notes(st record.State) {
 	if st.Best != nil && st.Policy.LimitMS > 0 && st.Policy.Method == "auto_tune" {
 		s.line("note", "as in auto_tune.sh, one run of %s decides; its P99 moves from run to run",
 			count(st.Best.Observation.Load.Requests, "request", "requests"))
+	}
+	for _, w := range st.Warnings {
+		s.line("warning", "%s", oneLine(w))
 	}
 	if n := unaccounted(st); n > 0 {
 		s.line("note", "%s ended without a result; the time spent there is not in the table", count(n, "attempt", "attempts"))

@@ -2,17 +2,24 @@ package spec
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"vtune/internal/spec/tree"
 )
 
 // crossCheck looks for values that are fine alone and wrong together. It says nothing about a key that has a problem already.
 func (d *decoder) crossCheck() {
 	d.checkLengths()
 	d.checkGrid()
+	d.checkLimits()
+	d.checkMethod()
+	d.checkServer()
 	d.checkSecrets()
+	d.checkBudget()
 }
 
 func (d *decoder) sound(paths ...string) bool {
@@ -48,7 +55,7 @@ func (d *decoder) checkGrid() {
 	var paths []string
 	for i, item := range d.seen[tokensPath].Content {
 		if path := fmt.Sprintf("%s[%d]", tokensPath, i); !d.bad[path] {
-			sound, paths = append(sound, resolve(item)), append(paths, path)
+			sound, paths = append(sound, tree.Resolve(item)), append(paths, path)
 		}
 	}
 	for i, tokens := range g.MaxNumBatchedTokens {
@@ -65,6 +72,77 @@ func (d *decoder) checkGrid() {
 	}
 }
 
+// checkLimits: a limit that another implies, or that another forbids, is a mistake in one of the two.
+func (d *decoder) checkLimits() {
+	const short, list, goodput = "limit.p99_e2el_ms", "limits", "goodput_pct"
+	limits, n := d.spec.Limits, d.seen[list]
+	if s := d.seen[short]; s != nil && len(limits) > 0 {
+		d.problem(n, list, fmt.Sprintf("stands beside %s in line %d", short, s.Line), "keep one of the two")
+	}
+	for i, l := range limits {
+		for j, before := range limits[:i] {
+			if l.Metric != before.Metric || !d.soundLimit(i) || !d.soundLimit(j) {
+				continue
+			}
+			node, path := tree.Resolve(n.Content[i]), fmt.Sprintf("%s[%d]", list, i)
+			switch {
+			case l.Percentile == before.Percentile:
+				d.problem(node, path, fmt.Sprintf("P%g of %s stands at [%d] already", l.Percentile, l.Metric, j), "")
+			case (l.Percentile > before.Percentile) == (l.MS < before.MS) && l.MS != before.MS:
+				d.problem(node, path, fmt.Sprintf("P%g of %s cannot be below its P%g: one of %g ms and %g ms (at [%d]) is without effect",
+					max(l.Percentile, before.Percentile), l.Metric, min(l.Percentile, before.Percentile), l.MS, before.MS, j), "leave the looser one out")
+			}
+		}
+	}
+	if g := d.seen[goodput]; g != nil && len(limits) == 0 && d.seen[short] == nil && d.sound(goodput, list) {
+		d.problem(g, goodput, "there is no limit that requests could be within", "write limits")
+	}
+}
+
+// checkBudget: of n independent requests none is beyond a limit with probability (1-p)^n although a share p is. What so many cannot
+// show no test can, so every cell would be unsure. Of ITL the samples are gaps, of which a request has many.
+func (d *decoder) checkBudget() {
+	s := d.spec
+	if len(d.problems) > 0 || s.Method != MethodVtune {
+		return
+	}
+	check := func(path string, n *yaml.Node, percentile float64) {
+		p := min((1+s.Test.Zone)*(1-percentile/100), 0.999)
+		if need := math.Ceil(math.Log(s.Test.FalsePass) / math.Log1p(-p)); need > float64(s.Test.MaxRequests) {
+			d.problem(n, path, fmt.Sprintf("%g %% cannot be shown by test.max_requests %d: it takes %.0f even if none is beyond the limit", percentile, s.Test.MaxRequests, need),
+				"write a lower percentile, or test.max_requests well above that")
+		}
+	}
+	const short, goodput = "limit.p99_e2el_ms", "goodput_pct"
+	switch {
+	case s.GoodputPct > 0:
+		check(goodput, d.seen[goodput], s.GoodputPct)
+	case d.seen[short] != nil:
+		check(short, d.seen[short], 99)
+	default:
+		for i, l := range s.Limits {
+			if l.Metric != "itl" {
+				check(fmt.Sprintf("limits[%d]", i), tree.Resolve(d.seen["limits"].Content[i]), l.Percentile)
+			}
+		}
+	}
+}
+
+func (d *decoder) soundLimit(i int) bool {
+	at := fmt.Sprintf("limits[%d]", i)
+	return d.sound(at, at+".metric", at+".percentile", at+".ms")
+}
+
+// checkServer: what is said twice might differ.
+func (d *decoder) checkServer() {
+	const path, variable = "server.cache_root", "VLLM_CACHE_ROOT"
+	if n := d.seen[path]; n != nil && n.Value != "" {
+		if _, ok := d.spec.Server.Environment[variable]; ok {
+			d.problem(n, path, variable+" stands in server.environment too", "keep one of the two")
+		}
+	}
+}
+
 func (d *decoder) checkSecrets() {
 	seen := map[string]bool{}
 	for i, name := range d.spec.Server.Secrets {
@@ -72,7 +150,7 @@ func (d *decoder) checkSecrets() {
 		if d.bad[path] {
 			continue
 		}
-		n := resolve(d.seen["server.secrets"].Content[i])
+		n := tree.Resolve(d.seen["server.secrets"].Content[i])
 		if seen[name] {
 			d.problem(n, path, name+" stands here a second time", "")
 		}

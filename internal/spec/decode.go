@@ -7,6 +7,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"vtune/internal/diag"
+	"vtune/internal/spec/tree"
 	"vtune/internal/spec/word"
 )
 
@@ -41,28 +42,28 @@ func (d *decoder) group(n *yaml.Node, prefix string, fs []field) {
 		switch {
 		case f.group != nil:
 			d.subgroup(v, n, path, f.group)
-		case !isNull(v):
+		case !tree.IsNull(v):
 			d.seen[path] = v
 			d.value(f, v, path)
 		case f.required && misspelled[f.key]:
 			d.bad[path] = true
 		case f.required:
 			d.missing(n, v, path)
-		case f.def != "":
-			d.value(f, literal(f.def), path)
+		case f.def != "" && f.method == "": // else derive, when the method is known
+			d.value(f, tree.Literal(f.def), path)
 		}
 	}
 }
 
 func (d *decoder) subgroup(v, parent *yaml.Node, path string, fs []field) {
-	if !isNull(v) && v.Kind != yaml.MappingNode {
-		d.problem(v, path, "wants keys and values, got "+describe(v), "")
+	if !tree.IsNull(v) && v.Kind != yaml.MappingNode {
+		d.problem(v, path, "wants keys and values, got "+tree.Describe(v), "")
 		for _, f := range fs {
 			d.bad[join(path, f.key)] = true
 		}
 		return
 	}
-	if isNull(v) {
+	if tree.IsNull(v) {
 		v = &yaml.Node{Kind: yaml.MappingNode, Line: parent.Line, Column: parent.Column}
 	}
 	d.group(v, path, fs)
@@ -127,7 +128,7 @@ func (d *decoder) pairs(n *yaml.Node, path string) []pair {
 			key, value := m.Content[i], m.Content[i+1]
 			switch {
 			case key.Kind != yaml.ScalarNode:
-				d.problem(key, path, "wants a word as a key, got "+describe(key), "")
+				d.problem(key, path, "wants a word as a key, got "+tree.Describe(key), "")
 			case key.Tag == "!!merge":
 				merges = append(merges, value)
 			case own[key.Value]:
@@ -136,17 +137,17 @@ func (d *decoder) pairs(n *yaml.Node, path string) []pair {
 				own[key.Value] = true
 				if _, ok := taken[key.Value]; !ok {
 					taken[key.Value] = len(out)
-					out = append(out, pair{key, resolve(value)})
+					out = append(out, pair{key, tree.Resolve(value)})
 				}
 			}
 		}
 		for _, merge := range merges {
-			sources := []*yaml.Node{resolve(merge)}
+			sources := []*yaml.Node{tree.Resolve(merge)}
 			if sources[0] != nil && sources[0].Kind == yaml.SequenceNode {
 				sources = sources[0].Content
 			}
 			for _, s := range sources {
-				if s = resolve(s); s == nil || s.Kind != yaml.MappingNode {
+				if s = tree.Resolve(s); s == nil || s.Kind != yaml.MappingNode {
 					d.problem(merge, join(path, "<<"), "wants an anchor of keys and values", "define it under a key that starts with x-")
 					continue
 				}
@@ -158,57 +159,6 @@ func (d *decoder) pairs(n *yaml.Node, path string) []pair {
 	return out
 }
 
-// resolve follows an alias to its anchor. An alias to an alias does not exist in YAML.
-func resolve(n *yaml.Node) *yaml.Node {
-	if n != nil && n.Kind == yaml.AliasNode {
-		return n.Alias
-	}
-	return n
-}
-
-func isNull(n *yaml.Node) bool {
-	return n == nil || n.Kind == yaml.ScalarNode && n.Tag == "!!null"
-}
-
-func describe(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "keys and values"
-	case yaml.SequenceNode:
-		return "a list"
-	case yaml.AliasNode:
-		return "an alias"
-	}
-	switch n.Tag {
-	case "!!null":
-		return "nothing"
-	case "!!int", "!!float":
-		return "the number " + n.Value
-	case "!!bool":
-		return "the truth value " + n.Value
-	case "!!str", "!!timestamp":
-		return fmt.Sprintf("the text %q", shorten(n.Value))
-	}
-	return "a value of type " + n.Tag
-}
-
-func shorten(s string) string {
-	const most = 40
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "..."
-	}
-	return s
-}
-
-// literal is the node of a default in the table, which is written as the user would write it.
-func literal(text string) *yaml.Node {
-	var doc yaml.Node
-	if err := yaml.Unmarshal([]byte(text), &doc); err != nil || len(doc.Content) == 0 {
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
-	}
-	return doc.Content[0]
-}
-
 // derive fills in the defaults that rest on other keys. It needs those to be right.
 func (d *decoder) derive(fs []field, prefix string) {
 	if len(d.problems) > 0 {
@@ -216,10 +166,14 @@ func (d *decoder) derive(fs []field, prefix string) {
 	}
 	for _, f := range fs {
 		path := join(prefix, f.key)
-		if f.group != nil {
+		switch foreign := f.foreign(d.spec.Method); {
+		case f.group != nil:
 			d.derive(f.group, path)
-		} else if f.derive != nil && d.seen[path] == nil {
-			d.value(f, literal(f.derive(d.spec)), path)
+		case d.seen[path] != nil || foreign:
+		case f.derive != nil:
+			d.value(f, tree.Literal(f.derive(d.spec)), path)
+		case f.def != "" && f.method != "":
+			d.value(f, tree.Literal(f.def), path)
 		}
 	}
 }

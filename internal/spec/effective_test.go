@@ -19,8 +19,8 @@ func anySpec() *rapid.Generator[*Spec] {
 			System:         rapid.SampledFrom([]string{"GPU", "TPU", "CPU"}).Draw(t, "system"),
 			TensorParallel: number(1),
 			DownloadDir:    rapid.StringMatching(`(/[^\x00-\x1f\x7f]{0,12})?`).Draw(t, "download dir"),
-			Workload:       Workload{number(1), number(1), rapid.IntRange(0, 100).Draw(t, "pct")},
-			Limit:          Limit{rapid.SampledFrom([]float64{0, 1, 0.125, 1e-9, 1e300, 499.99}).Draw(t, "limit")},
+			Workload: Workload{number(1), number(1), rapid.IntRange(0, 99).Draw(t, "pct"),
+				rapid.SampledFrom([]int{0, 16, 128256}).Draw(t, "vocabulary")},
 			Grid: Grid{
 				MaxNumSeqs:          rapid.SliceOfNDistinct(rapid.IntRange(1, 512), 1, 4, rapid.ID).Draw(t, "seqs"),
 				MaxNumBatchedTokens: rapid.SliceOfNDistinct(rapid.IntRange(512, 9000), 1, 4, rapid.ID).Draw(t, "tokens"),
@@ -44,8 +44,15 @@ func anySpec() *rapid.Generator[*Spec] {
 				StartTimeout: rapid.SampledFrom([]string{"10m", "1h30m", "90s"}).Draw(t, "timeout"),
 				Secrets:      rapid.SampledFrom([][]string{nil, {"HF_TOKEN", "Y"}}).Draw(t, "secrets"),
 			},
-			Method: "auto_tune", Client: "vllm", RateSearch: rapid.SampledFrom([]string{"in-job", "follow-up"}).Draw(t, "search"),
-			Profile: Profile{number(0)}, Seed: rapid.Int64Range(0, 1<<32-1).Draw(t, "seed"),
+			Method: rapid.SampledFrom([]string{MethodVtune, MethodAutoTune}).Draw(t, "method"), RateSearch: "in-job",
+			Profile: Profile{With: rapid.SampledFrom([]string{"own-start", "none"}).Draw(t, "with"), MaxIterations: number(0)},
+			Seed:    rapid.Int64Range(0, 1<<32-1).Draw(t, "seed"),
+		}
+		s.Server.CacheRoot = rapid.SampledFrom([]string{"", "/scratch/it's"}).Draw(t, "cache root")
+		if s.Method == MethodAutoTune {
+			anyOfAutoTune(t, s)
+		} else {
+			anyOfVtune(t, s)
 		}
 		for i, value := range rapid.SliceOfN(line, 0, 3).Draw(t, "values") {
 			if s.Server.Environment == nil {
@@ -56,6 +63,33 @@ func anySpec() *rapid.Generator[*Spec] {
 		s.MaxModelLen = s.Workload.InputLen + s.Workload.OutputLen + number(0)
 		return s
 	})
+}
+
+func anyOfAutoTune(t *rapid.T, s *Spec) {
+	s.Client = rapid.SampledFrom([]string{"vllm", "vtune"}).Draw(t, "client")
+	s.RateSearch = rapid.SampledFrom([]string{"in-job", "follow-up"}).Draw(t, "search")
+	if ms := rapid.SampledFrom([]float64{0, 1, 0.125, 1e-9, 1e300, 499.99}).Draw(t, "limit"); ms > 0 {
+		s.Limits = []Limit{{"e2el", 99, ms}}
+	}
+}
+
+func anyOfVtune(t *rapid.T, s *Spec) {
+	s.Client = "vtune"
+	s.Plan = rapid.SampledFrom([]string{"cells", "columns"}).Draw(t, "plan")
+	s.Prune = rapid.SampledFrom([]string{"bound", "model", "none"}).Draw(t, "prune")
+	s.Emulate = rapid.SampledFrom([]string{"auto", "off"}).Draw(t, "emulate")
+	s.Tolerance = rapid.SampledFrom([]float64{0.001, 0.02, 0.5}).Draw(t, "tolerance")
+	s.Test = Test{rapid.Float64Range(0.05, 0.95).Draw(t, "zone"), rapid.Float64Range(0.0001, 0.2).Draw(t, "pass"), 0.01,
+		rapid.IntRange(10000, 1e6).Draw(t, "requests"), rapid.SampledFrom([]string{"10m", "1h30m"}).Draw(t, "time")}
+	s.Arrivals = Arrivals{rapid.SampledFrom([]string{"1", "constant", "0.01", "2.50"}).Draw(t, "burstiness"),
+		rapid.SampledFrom([]string{"due", "sent"}).Draw(t, "from")}
+	for _, metric := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"ttft", "tpot", "itl", "e2el"}), rapid.ID).Draw(t, "metrics") {
+		ms := rapid.SampledFrom([]float64{1, 0.125, 1e-9, 1e200, 499.99}).Draw(t, "ms")
+		s.Limits = append(s.Limits, Limit{metric, 50, ms}, Limit{metric, 99.5, 2 * ms})
+	}
+	if len(s.Limits) > 0 {
+		s.GoodputPct = rapid.SampledFrom([]float64{0, 0.1, 99.5}).Draw(t, "goodput")
+	}
 }
 
 func TestTheEffectiveSpecParsesToTheSameSpec(t *testing.T) {

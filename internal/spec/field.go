@@ -14,16 +14,19 @@ type field struct {
 	doc string // one short line, with units
 
 	// at points to the value inside a Spec; its type decides how the value is decoded: *int, *int64, *float64, *string, *[]int,
-	// *[]string or *map[string]string. Nil for a group.
+	// *[]string, *map[string]string or *[]Limit. Nil for a group.
 	at    func(*Spec) any
 	group []field
+	items []field // list of groups: the keys of one, whose places are those of the list's last item
 
 	required bool
 	def      string             // YAML of the default; empty: the zero value of the type
 	derive   func(*Spec) string // instead of def, where the default rests on other keys; called when those are known
+	method   string             // the only method that knows the key; empty: every method
 
 	oneOf    []string  // text: the words allowed
-	min, max int64     // numbers and items of number lists; max 0: the greatest int32
+	min, max int64     // whole numbers and items of number lists; max 0: the greatest int32
+	span     word.Span // other numbers
 	value    word.Rule // text, items of text lists, values of a mapping
 	name     word.Rule // keys of a mapping
 	orWord   bool      // text list: a single word stands for a list of one
@@ -53,10 +56,14 @@ func fields() []field {
 		{key: "max_model_len", doc: "tokens; default: input + output, rounded up to 1024s", derive: roomyModelLen, min: 1,
 			at: func(s *Spec) any { return &s.MaxModelLen }, show: "2048"},
 		{key: "workload", doc: "the shape of every request", group: workloadFields()},
-		{key: "limit", doc: "what a cell must hold", group: []field{
-			{key: "p99_e2el_ms", doc: "ms, 99th percentile of end-to-end latency; null: no limit", def: "null",
+		{key: "limit", doc: "what a cell must hold, the short form", group: []field{
+			{key: "p99_e2el_ms", doc: "ms, 99th percentile of end-to-end latency; null: no limit", def: "null", span: word.Above(0, noLimitHint),
 				at: func(s *Spec) any { return &s.Limit.P99E2ELMS }, show: "500"},
 		}},
+		{key: "limits", doc: "instead of limit, a list, such as [{metric: ttft, percentile: 99, ms: 200}]", items: limitFields(),
+			at: func(s *Spec) any { return &s.Limits }, sketch: "[]"},
+		{key: "goodput_pct", doc: "% of the requests within all limits at once, instead of each limit by its percentile", def: "null",
+			method: MethodVtune, span: word.Between(0, 100, noLimitHint), at: func(s *Spec) any { return &s.GoodputPct }},
 		{key: "grid", doc: "every max_num_seqs with every max_num_batched_tokens is a cell", group: []field{
 			{key: "max_num_seqs", doc: "requests that a step may serve", required: true, min: 1,
 				at: func(s *Spec) any { return &s.Grid.MaxNumSeqs }, show: "[128, 256]"},
@@ -69,15 +76,27 @@ func fields() []field {
 			at: func(s *Spec) any { return &s.Scheduler }, show: "local"},
 		{key: "site", doc: "what the cluster wants to be told; what is left out is not said", group: siteFields()},
 		{key: "server", doc: "how vLLM is started", group: serverFields()},
-		{key: "method", doc: "how a cell's rate is searched", def: "auto_tune", oneOf: []string{"auto_tune"},
+		{key: "method", doc: "vtune, or auto_tune: the script's procedure to the letter", def: MethodVtune, oneOf: []string{MethodVtune, MethodAutoTune},
 			at: func(s *Spec) any { return &s.Method }},
-		{key: "client", doc: "what sends the load", def: "vllm", oneOf: []string{"vllm"},
-			at: func(s *Spec) any { return &s.Client }},
-		{key: "rate_search", doc: "in-job: in the cell's job; follow-up: in jobs of its own", def: "in-job",
+		{key: "client", doc: "what sends the load: vtune, or vllm: vllm bench serve; default: the method's", derive: clientOfMethod,
+			oneOf: []string{"vtune", "vllm"}, at: func(s *Spec) any { return &s.Client }, sketch: "vtune"},
+		{key: "plan", doc: "what a job is: a cell, or a column: all cells of one max_num_batched_tokens on one server", derive: planWhere,
+			method: MethodVtune, oneOf: []string{"cells", "columns"}, at: func(s *Spec) any { return &s.Plan }, sketch: "columns"},
+		{key: "prune", doc: "leave a cell that cannot win: bound: by its own throughput; model: also by its neighbours; none", def: "bound",
+			method: MethodVtune, oneOf: []string{"bound", "model", "none"}, at: func(s *Spec) any { return &s.Prune }},
+		{key: "emulate", doc: "auto: one server answers for fewer max_num_seqs too, behind a queue in the client; off", def: "auto",
+			method: MethodVtune, oneOf: []string{"auto", "off"}, at: func(s *Spec) any { return &s.Emulate }},
+		{key: "tolerance", doc: "of the request rate found, relative", def: "0.02", method: MethodVtune, span: word.From(0.001, 0.5),
+			at: func(s *Spec) any { return &s.Tolerance }},
+		{key: "test", doc: "how sure a verdict is; p is the share of requests that a limit lets be beyond it", group: testFields()},
+		{key: "arrivals", doc: "when requests are sent", group: arrivalFields()},
+		{key: "rate_search", doc: "of auto_tune: in-job: in the cell's job; follow-up: in jobs of its own", def: "in-job",
 			oneOf: []string{"in-job", "follow-up"}, at: func(s *Spec) any { return &s.RateSearch }},
 		{key: "profile", doc: "the trace of the winner", group: []field{
-			{key: "max_iterations", doc: "engine steps traced; 0: all; default: 10 on CPU, else 0", derive: boundedOnCPU,
-				at: func(s *Spec) any { return &s.Profile.MaxIterations }},
+			{key: "with", doc: "confirm: on the server that confirmed it; own-start: in a job of its own; none", derive: profileOfMethod,
+				oneOf: []string{"confirm", "own-start", "none"}, at: func(s *Spec) any { return &s.Profile.With }, sketch: "confirm"},
+			{key: "max_iterations", doc: "engine steps traced; 0: all; default: 20; of auto_tune: 10 on CPU, else 0", derive: boundedTrace,
+				at: func(s *Spec) any { return &s.Profile.MaxIterations }, sketch: "20"},
 		}},
 		// NumPy, which draws vLLM's random prompts, takes seeds of 32 bits.
 		{key: "seed", doc: "of prompts and arrivals", def: "0", max: math.MaxUint32, at: func(s *Spec) any { return &s.Seed }},
@@ -92,6 +111,55 @@ func workloadFields() []field {
 			at: func(s *Spec) any { return &s.Workload.OutputLen }, show: "20"},
 		{key: "cache_hit_pct", doc: "% of the input that all requests share as a prefix", def: "0", max: 100,
 			at: func(s *Spec) any { return &s.Workload.CacheHitPct }, show: "60"},
+		{key: "vocab_size", doc: "token ids that prompts may use; null: as many as the model's tokenizer has", def: "null", min: 16,
+			at: func(s *Spec) any { return &s.Workload.VocabSize }},
+	}
+}
+
+const noLimitHint = "leave the key out for no limit"
+
+// limitFields are the keys of one of the limits.
+func limitFields() []field {
+	last := func(s *Spec) *Limit {
+		if len(s.Limits) == 0 {
+			s.Limits = append(s.Limits, Limit{})
+		}
+		return &s.Limits[len(s.Limits)-1]
+	}
+	percentile := word.Between(0, 100, "")
+	percentile.AtLow = "would let every request be slow"
+	percentile.AtHigh = "would forbid a single slow request, which no number of requests can show"
+	return []field{
+		{key: "metric", doc: "ttft, tpot, itl or e2el, as vllm bench serve defines them", required: true, oneOf: []string{"ttft", "tpot", "itl", "e2el"},
+			at: func(s *Spec) any { return &last(s).Metric }},
+		{key: "percentile", doc: "of the requests (of itl: of the gaps), %", def: "99", span: percentile,
+			at: func(s *Spec) any { return &last(s).Percentile }},
+		{key: "ms", doc: "what the percentile may be at most", required: true, span: word.Above(0, "leave the limit out for none"),
+			at: func(s *Spec) any { return &last(s).MS }},
+	}
+}
+
+func testFields() []field {
+	return []field{
+		{key: "zone", doc: "shares from (1-zone)p to (1+zone)p may be judged either way", def: "0.5", method: MethodVtune, span: word.From(0.05, 0.95),
+			at: func(s *Spec) any { return &s.Test.Zone }},
+		{key: "false_pass", doc: "probability of accepting a share above (1+zone)p", def: "0.01", method: MethodVtune, span: word.From(0.0001, 0.2),
+			at: func(s *Spec) any { return &s.Test.FalsePass }},
+		{key: "false_miss", doc: "probability of rejecting a share below (1-zone)p", def: "0.01", method: MethodVtune, span: word.From(0.0001, 0.2),
+			at: func(s *Spec) any { return &s.Test.FalseMiss }},
+		{key: "max_requests", doc: "of one run; what is not sure by then is unsure, and no pass", def: "3000", method: MethodVtune, min: 100,
+			at: func(s *Spec) any { return &s.Test.MaxRequests }},
+		{key: "max_time", doc: "of one run under load: 90s, 10m, 1h", def: "1h", method: MethodVtune, value: word.Duration(),
+			at: func(s *Spec) any { return &s.Test.MaxTime }},
+	}
+}
+
+func arrivalFields() []field {
+	return []field{
+		{key: "burstiness", doc: "of gamma distributed intervals: 1: Poisson; less: in bursts; constant: evenly spaced", def: `"1"`, method: MethodVtune,
+			value: word.Burstiness(), at: func(s *Spec) any { return &s.Arrivals.Burstiness }, sketch: "1"},
+		{key: "latency_from", doc: "due: from when a request was due; sent: from when it was sent", def: "due", method: MethodVtune,
+			oneOf: []string{"due", "sent"}, at: func(s *Spec) any { return &s.Arrivals.LatencyFrom }},
 	}
 }
 
@@ -133,8 +201,10 @@ func serverFields() []field {
 			at: func(s *Spec) any { return &s.Server.Environment }, sketch: "{VLLM_LOGGING_LEVEL: INFO}"},
 		{key: "secrets", doc: "names of variables to copy from your environment", value: word.Secret(),
 			at: func(s *Spec) any { return &s.Server.Secrets }, sketch: "[HF_TOKEN]"},
-		{key: "start_timeout", doc: "how long a server may take to start: 90s, 10m, 1h", def: "10m", value: word.StartTimeout(),
+		{key: "start_timeout", doc: "how long a server may take to start: 90s, 10m, 1h", def: "10m", value: word.Duration(),
 			at: func(s *Spec) any { return &s.Server.StartTimeout }},
+		{key: "cache_root", doc: "absolute path for compile caches, which cells then share; empty: vLLM's own", value: word.AbsolutePath(),
+			at: func(s *Spec) any { return &s.Server.CacheRoot }, sketch: "/scratch/vllm-cache"},
 	}
 }
 
@@ -143,12 +213,4 @@ func serverFields() []field {
 func roomyModelLen(s *Spec) string {
 	const step = 1024
 	return strconv.Itoa((s.Workload.InputLen + s.Workload.OutputLen + step - 1) / step * step)
-}
-
-// boundedOnCPU: a trace of 20 whole requests took five minutes to write on a CPU.
-func boundedOnCPU(s *Spec) string {
-	if s.System == "CPU" {
-		return "10"
-	}
-	return "0"
 }

@@ -45,28 +45,3 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
-
-func FuzzFromScript(f *testing.F) {
-	f.Add([]byte(tuner))
-	for _, s := range []string{"", "MODEL=x", "TP=~", "BASE=~x", "MODEL=${A:-${B}}", "TP=$'\\x31'", "NUM_SEQS_LIST=([0]=1)", "MODEL[0]=x", "MODEL+=x", "export MODEL", "MODEL=\"\\$x\"", "A=${0##*/} MODEL=${!A}", "BASE=$(cd / && pwd)", "MODEL=<(x)"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, src []byte) {
-		imp, err := FromScript("f.sh", src, []string{"HOME=/home/u"})
-		if err != nil {
-			var ps diag.Problems
-			if !errors.As(err, &ps) {
-				t.Fatalf("error of type %T", err)
-			}
-			for _, p := range ps {
-				if p.Pos.File != "f.sh" || p.What == "" {
-					t.Fatalf("problem without a place: %#v", p)
-				}
-			}
-			return
-		}
-		if _, err := Parse("imported", imp.YAML); err != nil {
-			t.Fatalf("%v\n%s", err, imp.YAML)
-		}
-	})
-}

@@ -17,3 +17,12 @@ func (s Site) MemoryMB() int {
 	}
 	return 0
 }
+
+// StartSeconds is how long a server may take to start.
+func (s Server) StartSeconds() float64 { return word.DurationSeconds(s.StartTimeout) }
+
+// MaxSeconds is how long one run may be under load; 0 under auto_tune.
+func (t Test) MaxSeconds() float64 { return word.DurationSeconds(t.MaxTime) }
+
+// Shape of the gamma distribution of the intervals; 0 under auto_tune.
+func (a Arrivals) Shape() float64 { return word.Shape(a.Burstiness) }

@@ -10,38 +10,52 @@ import (
 
 // Effective is the spec as YAML with every value written out, in the table's order; Parse gives the same Spec back.
 func (s *Spec) Effective() []byte {
-	return page("The spec of this run, with every default written out.", func(_ string, f field) entry {
-		return entry{value: yamlText(f.at(s)), comment: f.doc}
+	return page("The spec of this run, with every default written out.", func(_ string, f field) Line {
+		return Line{Value: f.text(s), Comment: f.doc}
 	})
 }
 
 // Template is a commented spec to start from: the third use case of auto_tune.sh's README, with every other key commented out.
 func Template() []byte {
-	return page("What to tune, on what, and within which limit.\nKeys that are commented out show their default or an example.", func(_ string, f field) entry {
+	return page("What to tune, on what, and within which limit.\nKeys that are commented out show their default or an example.", func(_ string, f field) Line {
 		return f.suggestion()
 	})
 }
 
-// entry is one line of a page: a value and why it is there. An off entry is commented out.
-type entry struct {
-	value, comment string
-	off            bool
+// Line is one line of a page: a value and why it is there. An Off line is commented out.
+type Line struct {
+	Value, Comment string
+	Off            bool
 }
 
-func (f field) suggestion() entry {
+// Page is a spec with the given lines, by path; what the table says of a key follows their comments. All others are commented out.
+func Page(head string, lines map[string]Line) []byte {
+	return page(head, func(path string, f field) Line {
+		l, ok := lines[path]
+		if !ok {
+			l = f.suggestion()
+			l.Off = true
+			return l
+		}
+		l.Comment += f.doc
+		return l
+	})
+}
+
+func (f field) suggestion() Line {
 	switch {
 	case f.show != "":
-		return entry{value: f.show, comment: f.doc}
+		return Line{Value: f.show, Comment: f.doc}
 	case f.sketch != "":
-		return entry{value: f.sketch, comment: f.doc, off: true}
+		return Line{Value: f.sketch, Comment: f.doc, Off: true}
 	case f.def != "":
-		return entry{value: f.def, comment: f.doc, off: true}
+		return Line{Value: f.def, Comment: f.doc, Off: true}
 	}
-	return entry{value: "0", comment: f.doc, off: true}
+	return Line{Value: "0", Comment: f.doc, Off: true}
 }
 
 // page writes a spec by hand instead of through an encoder, which has no say over comments and blank lines.
-func page(head string, write func(path string, f field) entry) []byte {
+func page(head string, write func(path string, f field) Line) []byte {
 	var b strings.Builder
 	for line := range strings.SplitSeq(head, "\n") {
 		fmt.Fprintf(&b, "# %s\n", line)
@@ -51,7 +65,7 @@ func page(head string, write func(path string, f field) entry) []byte {
 	return []byte(b.String())
 }
 
-func pageFields(b *strings.Builder, fs []field, prefix, indent string, write func(path string, f field) entry) {
+func pageFields(b *strings.Builder, fs []field, prefix, indent string, write func(path string, f field) Line) {
 	wasGroup := false
 	for _, f := range fs {
 		path := join(prefix, f.key)
@@ -68,15 +82,15 @@ func pageFields(b *strings.Builder, fs []field, prefix, indent string, write fun
 }
 
 // pageLine puts the comment after the first line of a value, since the others belong to a list or mapping.
-func pageLine(b *strings.Builder, indent, key string, e entry) {
-	first, rest, many := strings.Cut(e.value, "\n")
+func pageLine(b *strings.Builder, indent, key string, e Line) {
+	first, rest, many := strings.Cut(e.Value, "\n")
 	line := indent
-	if e.off {
+	if e.Off {
 		line += "# "
 	}
 	line += strings.TrimRight(key+": "+first, " ")
-	if e.comment != "" {
-		line = fmt.Sprintf("%-50s # %s", line, e.comment)
+	if e.Comment != "" {
+		line = fmt.Sprintf("%-50s # %s", line, e.Comment)
 	}
 	b.WriteString(line + "\n")
 	if many {
@@ -84,6 +98,39 @@ func pageLine(b *strings.Builder, indent, key string, e entry) {
 			b.WriteString(indent + "  " + item + "\n")
 		}
 	}
+}
+
+// text is the key's value in s. Where s has none, as of a key that its method does not know, that is null.
+func (f field) text(s *Spec) string {
+	p := f.at(s)
+	switch v := p.(type) {
+	case *[]Limit:
+		return f.listText(*v)
+	case *int:
+		if *v == 0 && f.min > 0 {
+			return "null"
+		}
+	case *string:
+		if *v == "" && (f.foreign(s.Method) || f.oneOf != nil) {
+			return "null"
+		}
+	}
+	return yamlText(p)
+}
+
+func (f field) listText(limits []Limit) string {
+	if len(limits) == 0 {
+		return "[]"
+	}
+	var b strings.Builder
+	for _, l := range limits {
+		var words []string
+		for _, item := range f.items {
+			words = append(words, item.key+": "+item.text(&Spec{Limits: []Limit{l}}))
+		}
+		b.WriteString("\n- {" + strings.Join(words, ", ") + "}")
+	}
+	return b.String()
 }
 
 // yamlText writes the value p points to.
@@ -99,7 +146,7 @@ func yamlText(p any) string {
 		}
 		return strconv.FormatFloat(*p, 'f', -1, 64)
 	case *string:
-		return yamlWord(*p)
+		return Word(*p)
 	case *[]int:
 		words := make([]string, len(*p))
 		for i, v := range *p {
@@ -120,7 +167,7 @@ func yamlList(items []string) string {
 	}
 	var b strings.Builder
 	for _, item := range items {
-		b.WriteString("\n- " + yamlWord(item))
+		b.WriteString("\n- " + Word(item))
 	}
 	return b.String()
 }
@@ -131,14 +178,14 @@ func yamlMapping(m map[string]string) string {
 	}
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(m)) {
-		b.WriteString("\n" + yamlWord(key) + ": " + yamlWord(m[key]))
+		b.WriteString("\n" + Word(key) + ": " + Word(m[key]))
 	}
 	return b.String()
 }
 
-// yamlWord leaves bare what no version of YAML takes for anything but text. Go's quoting is YAML's double quoting: each escape
+// Word is text as YAML. It leaves bare what no version of YAML takes for anything but text. Go's quoting is YAML's double quoting: each escape
 // that it writes means the same there.
-func yamlWord(s string) string {
+func Word(s string) string {
 	bare := len(s) > 1 && isLetter(s[0])
 	for i := range len(s) {
 		bare = bare && (isLetter(s[i]) || s[i] >= '0' && s[i] <= '9' || strings.IndexByte("_./-", s[i]) >= 0)

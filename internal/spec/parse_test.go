@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,7 +73,10 @@ func TestOnlyFourKeysAreRequiredAndTheRestHasDefaults(t *testing.T) {
 		Grid:     Grid{MaxNumSeqs: []int{128, 256}, MaxNumBatchedTokens: []int{512, 1024}},
 		Base:     ".", Scheduler: "local", Site: Site{GPUStyle: "gres"},
 		Server: Server{Command: []string{"vllm"}, StartTimeout: "10m"},
-		Method: "auto_tune", Client: "vllm", RateSearch: "in-job",
+		Method: "vtune", Client: "vtune", Plan: "columns", Prune: "bound", Emulate: "auto", Tolerance: 0.02, RateSearch: "in-job",
+		Test:     Test{Zone: 0.5, FalsePass: 0.01, FalseMiss: 0.01, MaxRequests: 3000, MaxTime: "1h"},
+		Arrivals: Arrivals{Burstiness: "1", LatencyFrom: "due"},
+		Profile:  Profile{With: "confirm", MaxIterations: 20},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("spec differs (-want +got):\n%s", diff)
@@ -85,11 +89,12 @@ func TestDefaultsThatRestOnOtherKeys(t *testing.T) {
 		length     int
 		iterations int
 	}{
-		{"on a GPU the whole profile is traced", "", 2048, 0},
-		{"on a CPU the profile is bounded", "system: CPU\n", 2048, 10},
+		{"the profile is bounded", "", 2048, 20},
+		{"the script's profile is whole on a GPU", "method: auto_tune\n", 2048, 0},
+		{"the script's profile is bounded on a CPU", "method: auto_tune\nsystem: CPU\n", 2048, 10},
 		{"a bound written out holds on a CPU too", "system: CPU\nprofile: {max_iterations: 0}\n", 2048, 0},
-		{"a model length written out holds", "max_model_len: 1820\n", 1820, 0},
-		{"null means the default", "max_model_len: null\nprofile:\n", 2048, 0},
+		{"a model length written out holds", "max_model_len: 1820\n", 1820, 20},
+		{"null means the default", "max_model_len: null\nprofile:\n", 2048, 20},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := Parse("spec.yaml", []byte(minimal+c.add))
@@ -141,6 +146,51 @@ func TestEachMistakeIsOneProblemAtItsPlace(t *testing.T) {
 		{"a secret with its value", minimal + "server: {secrets: [HF_TOKEN=hf_abc]}\n", "s:6:20: server.secrets[0]: this is not a variable's name; the value comes from your environment"},
 		{"a secret twice", minimal + "server: {secrets: [A, A]}\n", "s:6:23: server.secrets[1]: A stands here a second time"},
 		{"a secret that is public", minimal + "server: {secrets: [A], environment: {A: x}}\n", "s:6:20: server.secrets[0]: A stands in server.environment too"},
+		{"two forms of limits", minimal + "limit: {p99_e2el_ms: 5}\nlimits: [{metric: e2el, ms: 5}]\n", "s:7:9: limits: stands beside limit.p99_e2el_ms in line 6"},
+		{"a limit of an unknown metric", minimal + "limits: [{metric: p99, ms: 5}]\n", `s:6:19: limits[0].metric: "p99" is not ttft, tpot, itl or e2el`},
+		{"a limit without a metric", minimal + "limits: [{ms: 5}]\n", "s:6:10: limits[0].metric: is missing"},
+		{"a limit without a value", minimal + "limits:\n- metric: ttft\n", "s:7:3: limits[0].ms: is missing"},
+		{"a limit as text", minimal + "limits: [ttft]\n", `s:6:10: limits[0]: wants keys and values, got the text "ttft"`},
+		{"limits that are no list", minimal + "limits: {metric: ttft, ms: 5}\n", "s:6:9: limits: wants a list, got keys and values"},
+		{"an unknown key of a limit", minimal + "limits: [{metric: ttft, ms: 5, p: 9}]\n", "s:6:32: limits[0].p: unknown key"},
+		{"a limit of 0 ms", minimal + "limits: [{metric: ttft, ms: 0}]\n", "s:6:29: limits[0].ms: 0 is not above 0"},
+		{"a percentile of 100", minimal + "limits: [{metric: ttft, ms: 5, percentile: 100}]\n",
+			"s:6:44: limits[0].percentile: 100 would forbid a single slow request, which no number of requests can show"},
+		{"a percentile of 0", minimal + "limits: [{metric: ttft, ms: 5, percentile: 0}]\n",
+			"s:6:44: limits[0].percentile: 0 would let every request be slow"},
+		{"a percentile above 100", minimal + "limits: [{metric: ttft, ms: 5, percentile: 101}]\n",
+			"s:6:44: limits[0].percentile: 101 is not above 0 and below 100"},
+		{"a limit twice", minimal + "limits: [{metric: ttft, ms: 5}, {metric: ttft, ms: 6, percentile: 99}]\n",
+			"s:6:33: limits[1]: P99 of ttft stands at [0] already"},
+		{"limits that are not monotone", minimal + "limits: [{metric: ttft, ms: 5}, {metric: ttft, ms: 6, percentile: 50}]\n",
+			"s:6:33: limits[1]: P99 of ttft cannot be below its P50: one of 6 ms and 5 ms (at [0]) is without effect"},
+		{"a goodput of nothing", minimal + "goodput_pct: 95\n", "s:6:14: goodput_pct: there is no limit that requests could be within"},
+		{"a goodput of 100 %", minimal + "limit: {p99_e2el_ms: 5}\ngoodput_pct: 100\n", "s:7:14: goodput_pct: 100 is not above 0 and below 100"},
+		{"a percentile beyond the budget", minimal + "limits: [{metric: ttft, ms: 5, percentile: 99.9}]\n",
+			"s:6:10: limits[0]: 99.9 % cannot be shown by test.max_requests 3000: it takes 3068 even if none is beyond the limit"},
+		{"a budget too small for the limit", minimal + "limit: {p99_e2el_ms: 5}\ntest: {max_requests: 300}\n",
+			"s:6:22: limit.p99_e2el_ms: 99 % cannot be shown by test.max_requests 300: it takes 305 even if none is beyond the limit"},
+		{"a prefix of the whole prompt", strings.Replace(minimal, "20}", "20, cache_hit_pct: 100}", 1),
+			"s:2:60: workload.cache_hit_pct: 100 % leaves a request no tokens of its own, and prompts could not be told apart"},
+		{"the script's client", minimal + "client: vllm\n",
+			"s:6:9: client: method vtune ends a load as soon as its verdict is sure, which vllm bench serve cannot"},
+		{"rate searches as jobs", minimal + "rate_search: follow-up\n", "s:6:14: rate_search: method vtune searches in the cell's job"},
+		{"a burstiness of 0", minimal + "arrivals: {burstiness: 0}\n", "s:6:24: arrivals.burstiness: 0 is not between 0.01 and 1000"},
+		{"a zone too wide", minimal + "test: {zone: 1}\n", "s:6:14: test.zone: 1 is not between 0.05 and 0.95"},
+		{"a budget too small", minimal + "test: {max_requests: 99}\n", "s:6:22: test.max_requests: 99 is not 100 or more (at most 2147483647)"},
+		{"a budget without an end", minimal + "test: {max_time: 0s}\n", "s:6:18: test.max_time: 0s is not between 1s and 24h"},
+		{"a vocabulary of two", strings.Replace(minimal, "20}", "20, vocab_size: 2}", 1),
+			"s:2:57: workload.vocab_size: 2 is not 16 or more (at most 2147483647)"},
+		{"a cache root twice", minimal + "server: {cache_root: /a, environment: {VLLM_CACHE_ROOT: /b}}\n",
+			"s:6:22: server.cache_root: VLLM_CACHE_ROOT stands in server.environment too"},
+		{"the script's method with a key of ours", minimal + "method: auto_tune\ntest: {zone: 0.4}\n", "s:7:14: test.zone: only method vtune knows this key"},
+		{"the script's method with a goodput", minimal + "method: auto_tune\nlimit: {p99_e2el_ms: 5}\ngoodput_pct: 95\n",
+			"s:8:14: goodput_pct: only method vtune knows this key"},
+		{"the script's method with another limit", minimal + "method: auto_tune\nlimits: [{metric: ttft, ms: 5}]\n",
+			"s:7:10: limits[0]: method auto_tune knows one limit, on P99 E2EL"},
+		{"the script's method with two limits", minimal + "method: auto_tune\nlimits: [{metric: e2el, ms: 5}, {metric: e2el, percentile: 50, ms: 4}]\n",
+			"s:7:33: limits[1]: method auto_tune knows one limit, on P99 E2EL"},
+		{"the script's method with our profile", minimal + "method: auto_tune\nprofile: {with: confirm}\n", "s:7:17: profile.with: method auto_tune has no confirming run"},
 		{"a merge of a list", minimal + "x-a: &a [1]\nsite:\n  <<: *a\n", "s:8:7: site.<<: wants an anchor of keys and values"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -150,6 +200,69 @@ func TestEachMistakeIsOneProblemAtItsPlace(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+func TestTheShortFormOfALimitIsTheListOfOne(t *testing.T) {
+	for _, written := range []string{"limit: {p99_e2el_ms: 500}\n", "limits: [{metric: e2el, ms: 500}]\n", "limits:\n- ms: 500.0\n  metric: e2el\n  percentile: 99\n"} {
+		for _, method := range []string{"", "method: auto_tune\n"} {
+			s, err := Parse("s", []byte(minimal+written+method))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]Limit{{"e2el", 99, 500}}, s.Limits); diff != "" || s.Limit.P99E2ELMS != 0 {
+				t.Errorf("%s (-want +got):\n%s and %+v", written, diff, s.Limit)
+			}
+		}
+	}
+}
+
+func TestSeveralLimitsAreFineWhereNoneImpliesAnother(t *testing.T) {
+	s, err := Parse("s", []byte(minimal+"goodput_pct: 95.5\nlimits:\n- {metric: ttft, ms: 200}\n- {metric: itl, percentile: 99.9, ms: 40}\n- {metric: ttft, percentile: 50, ms: 80}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Limit{{"ttft", 99, 200}, {"itl", 99.9, 40}, {"ttft", 50, 80}}, s.Limits); diff != "" || s.GoodputPct != 95.5 {
+		t.Errorf("limits (-want +got):\n%s, goodput %v", diff, s.GoodputPct)
+	}
+}
+
+func TestAPlansShapeFollowsWhatIsScarce(t *testing.T) {
+	for _, c := range []struct{ add, want string }{
+		{"", "columns"}, {"scheduler: local\nsite: {max_parallel: 9}\n", "columns"},
+		{"scheduler: slurm\n", "cells"}, {"scheduler: slurm\nsite: {max_parallel: 4}\n", "cells"},
+		{"scheduler: slurm\nsite: {max_parallel: 3}\n", "columns"}, {"scheduler: slurm\nplan: columns\n", "columns"},
+		{"plan: cells\n", "cells"}, {"method: auto_tune\n", ""},
+	} {
+		s, err := Parse("s", []byte(minimal+c.add))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Plan != c.want {
+			t.Errorf("%q: plan %q, want %q", c.add, s.Plan, c.want)
+		}
+	}
+}
+
+// What a method does not know has no value under it, also where defaults would give one.
+func TestTheScriptsMethodHasTheScriptsDefaults(t *testing.T) {
+	got, err := Parse("s", []byte(minimal+"method: auto_tune\ntest: {}\narrivals:\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Model, got.Workload, got.Grid, got.Server = "", Workload{}, Grid{}, Server{}
+	want := &Spec{System: "GPU", TensorParallel: 1, MaxModelLen: 2048, Base: ".", Scheduler: "local", Site: Site{GPUStyle: "gres"},
+		Method: "auto_tune", Client: "vllm", RateSearch: "in-job", Profile: Profile{With: "own-start"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("spec differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestArrivalsAsANumber(t *testing.T) {
+	for word, want := range map[string]float64{"1": 1, "0.5": 0.5, "constant": 1e9, "": 0} {
+		if got := (Arrivals{Burstiness: word}).Shape(); got != want {
+			t.Errorf("%q: %v, want %v", word, got, want)
+		}
 	}
 }
 
@@ -235,8 +348,8 @@ func TestExamplesAndTheTemplateParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Workload != (Workload{1800, 20, 60}) || s.Limit.P99E2ELMS != 500 {
-		t.Errorf("the template holds %+v and %+v, not the third use case", s.Workload, s.Limit)
+	if s.Workload != (Workload{1800, 20, 60, 0}) || !slices.Equal(s.Limits, []Limit{{"e2el", 99, 500}}) {
+		t.Errorf("the template holds %+v and %+v, not the third use case", s.Workload, s.Limits)
 	}
 }
 

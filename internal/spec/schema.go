@@ -3,6 +3,7 @@ package spec
 import (
 	"encoding/json"
 
+	"vtune/internal/spec/tree"
 	"vtune/internal/spec/word"
 )
 
@@ -65,7 +66,7 @@ func (f field) schema() object {
 	}
 	if f.def != "" {
 		var value any
-		if literal(f.def).Decode(&value) == nil {
+		if tree.Literal(f.def).Decode(&value) == nil {
 			out["default"] = value
 		}
 	}
@@ -77,7 +78,13 @@ func (f field) valueSchema() object {
 	case *int, *int64:
 		return object{"type": []string{"integer"}, "minimum": f.min, "maximum": f.greatest()}
 	case *float64:
-		return object{"type": []string{"number"}, "exclusiveMinimum": 0}
+		out := object{"type": []string{"number"}}
+		for bound, v := range f.span.Schema() {
+			out[bound] = v
+		}
+		return out
+	case *[]Limit:
+		return object{"type": []string{"array"}, "items": groupSchema(f.items)}
 	case *[]int:
 		item := object{"type": []string{"integer"}, "minimum": f.min, "maximum": f.greatest()}
 		return object{"type": []string{"array"}, "items": item, "minItems": 1, "uniqueItems": true}

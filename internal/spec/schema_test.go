@@ -53,6 +53,10 @@ func validate(schema any, value any, path string) (faults []string) {
 			if isNumber && number <= want.(float64) {
 				fault("is not above %v", want)
 			}
+		case "exclusiveMaximum":
+			if isNumber && number >= want.(float64) {
+				fault("is not below %v", want)
+			}
 		case "pattern":
 			if isText && !regexp.MustCompile(want.(string)).MatchString(text) {
 				fault("does not match %v", want)
@@ -198,6 +202,12 @@ func TestTheSchemaRefusesMistakes(t *testing.T) {
 		{"a word that is no choice", minimal + "system: gpu\n", "system: "},
 		{"a number out of range", strings.Replace(minimal, "20}", "20, cache_hit_pct: 101}", 1), "workload.cache_hit_pct: "},
 		{"a limit of nothing", minimal + "limit: {p99_e2el_ms: 0}\n", "limit.p99_e2el_ms: "},
+		{"a limit of nothing in the list", minimal + "limits: [{metric: e2el, ms: 0}]\n", "limits[0].ms: "},
+		{"a percentile of 100", minimal + "limits: [{metric: e2el, ms: 1, percentile: 100}]\n", "limits[0].percentile: "},
+		{"a limit without a metric", minimal + "limits: [{ms: 1}]\n", "limits[0]: lacks metric"},
+		{"an unknown key of a limit", minimal + "limits: [{metric: e2el, ms: 1, p: 1}]\n", "limits[0].p: "},
+		{"a tolerance of nothing", minimal + "tolerance: 0\n", "tolerance: "},
+		{"a word as a burstiness", minimal + "arrivals: {burstiness: poisson}\n", "arrivals.burstiness: "},
 		{"a value twice", strings.Replace(minimal, "[128, 256]", "[128, 128]", 1), "grid.max_num_seqs: "},
 		{"an empty axis", strings.Replace(minimal, "[128, 256]", "[]", 1), "grid.max_num_seqs: "},
 		{"a hostile partition", minimal + "site: {partition: \"gpu --wrap=id\"}\n", "site.partition: "},

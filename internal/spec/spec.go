@@ -10,7 +10,9 @@ type Spec struct {
 	DownloadDir    string   `yaml:"download_dir"`
 	MaxModelLen    int      `yaml:"max_model_len"`
 	Workload       Workload `yaml:"workload"`
-	Limit          Limit    `yaml:"limit"`
+	Limit          P99      `yaml:"limit"` // the short form; empty in a parsed spec, whose Limits hold it
+	Limits         []Limit  `yaml:"limits"`
+	GoodputPct     float64  `yaml:"goodput_pct"` // 0: each limit by its own percentile
 	Grid           Grid     `yaml:"grid"`
 	Base           string   `yaml:"base"` // results go to <base>/auto-benchmark/<time>; relative to the spec's folder
 	Scheduler      string   `yaml:"scheduler"`
@@ -18,6 +20,12 @@ type Spec struct {
 	Server         Server   `yaml:"server"`
 	Method         string   `yaml:"method"`
 	Client         string   `yaml:"client"`
+	Plan           string   `yaml:"plan"` // cells or columns; this and what follows up to Arrivals is empty under auto_tune
+	Prune          string   `yaml:"prune"`
+	Emulate        string   `yaml:"emulate"`
+	Tolerance      float64  `yaml:"tolerance"`
+	Test           Test     `yaml:"test"`
+	Arrivals       Arrivals `yaml:"arrivals"`
 	RateSearch     string   `yaml:"rate_search"`
 	Profile        Profile  `yaml:"profile"`
 	Seed           int64    `yaml:"seed"`
@@ -28,11 +36,34 @@ type Workload struct {
 	InputLen    int `yaml:"input_len"`
 	OutputLen   int `yaml:"output_len"`
 	CacheHitPct int `yaml:"cache_hit_pct"` // share of the input that is a prefix common to all requests
+	VocabSize   int `yaml:"vocab_size"`    // 0: found in the model's tokenizer
 }
 
-// Limit is the SLO. Zero means that there is none.
-type Limit struct {
+// P99 is the limit that the script knows. Zero means that there is none.
+type P99 struct {
 	P99E2ELMS float64 `yaml:"p99_e2el_ms"`
+}
+
+// Limit is one SLO.
+type Limit struct {
+	Metric     string  `yaml:"metric"` // ttft, tpot, itl or e2el
+	Percentile float64 `yaml:"percentile"`
+	MS         float64 `yaml:"ms"`
+}
+
+// Test says how sure a verdict must be, and what it may cost.
+type Test struct {
+	Zone        float64 `yaml:"zone"`
+	FalsePass   float64 `yaml:"false_pass"`
+	FalseMiss   float64 `yaml:"false_miss"`
+	MaxRequests int     `yaml:"max_requests"`
+	MaxTime     string  `yaml:"max_time"`
+}
+
+// Arrivals of the open loop.
+type Arrivals struct {
+	Burstiness  string `yaml:"burstiness"` // a number, or constant
+	LatencyFrom string `yaml:"latency_from"`
 }
 
 // Grid holds the axes; their product is the cells, max_num_seqs outermost.
@@ -66,9 +97,11 @@ type Server struct {
 	Environment  map[string]string `yaml:"environment"`
 	Secrets      []string          `yaml:"secrets"` // names of variables copied from the submitter's environment into a 0600 file
 	StartTimeout string            `yaml:"start_timeout"`
+	CacheRoot    string            `yaml:"cache_root"` // VLLM_CACHE_ROOT of the server
 }
 
 // Profile bounds the profiler's trace of the winner.
 type Profile struct {
-	MaxIterations int `yaml:"max_iterations"` // engine steps; 0: all of them
+	With          string `yaml:"with"`           // confirm, own-start or none
+	MaxIterations int    `yaml:"max_iterations"` // engine steps; 0: all of them
 }

@@ -9,6 +9,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"vtune/internal/spec/tree"
 	"vtune/internal/spec/word"
 )
 
@@ -16,11 +17,14 @@ import (
 func (d *decoder) value(f field, n *yaml.Node, path string) {
 	switch p := f.at(d.spec).(type) {
 	case *int:
+		if tree.IsNull(n) { // a default of none
+			return
+		}
 		*p = int(d.integer(f, n, path))
 	case *int64:
 		*p = d.integer(f, n, path)
 	case *float64:
-		*p = d.positive(n, path)
+		*p = d.number(f, n, path)
 	case *string:
 		*p = d.text(f, n, path)
 	case *[]int:
@@ -29,6 +33,8 @@ func (d *decoder) value(f field, n *yaml.Node, path string) {
 		*p = d.texts(f, n, path)
 	case *map[string]string:
 		*p = d.mapping(f, n, path)
+	case *[]Limit:
+		d.limits(f, n, path)
 	}
 }
 
@@ -36,7 +42,7 @@ func (d *decoder) value(f field, n *yaml.Node, path string) {
 // to the one and a text to the other: neither is guessed.
 func (d *decoder) integer(f field, n *yaml.Node, path string) int64 {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" {
-		d.problem(n, path, "wants a whole number, got "+describe(n), wholeNumberHint(n))
+		d.problem(n, path, "wants a whole number, got "+tree.Describe(n), wholeNumberHint(n))
 		return 0
 	}
 	v, err := strconv.ParseInt(n.Value, 10, 64)
@@ -45,13 +51,13 @@ func (d *decoder) integer(f field, n *yaml.Node, path string) int64 {
 		return 0
 	}
 	if v < f.min || v > f.greatest() {
-		d.problem(n, path, fmt.Sprintf("%d is not %s", v, f.span()), "")
+		d.problem(n, path, fmt.Sprintf("%d is not %s", v, f.whole()), "")
 		return 0
 	}
 	return v
 }
 
-func (f field) span() string {
+func (f field) whole() string {
 	if f.max == 0 {
 		return fmt.Sprintf("%d or more (at most %d)", f.min, f.greatest())
 	}
@@ -81,13 +87,13 @@ func decimalHint(v string) string {
 	return fmt.Sprintf("write %d", octal)
 }
 
-// positive decodes a limit; null, which stands for none, is 0 in a Spec.
-func (d *decoder) positive(n *yaml.Node, path string) float64 {
-	if isNull(n) {
+// number decodes a decimal number; null is 0, which no span has in it.
+func (d *decoder) number(f field, n *yaml.Node, path string) float64 {
+	if tree.IsNull(n) {
 		return 0
 	}
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && n.Tag != "!!float" {
-		d.problem(n, path, "wants a number, got "+describe(n), "")
+		d.problem(n, path, "wants a number, got "+tree.Describe(n), "")
 		return 0
 	}
 	digits := strings.TrimLeft(n.Value, "+-")
@@ -95,24 +101,38 @@ func (d *decoder) positive(n *yaml.Node, path string) float64 {
 	switch {
 	case strings.ContainsAny(digits, "_xXoObB") || len(digits) > 1 && digits[0] == '0' && digits[1] != '.':
 		d.problem(n, path, "wants a decimal number, got "+n.Value, decimalHint(n.Value))
+		return 0
 	case err != nil || math.IsInf(v, 0) || math.IsNaN(v):
-		d.problem(n, path, n.Value+" is not a finite number", "leave the key out for no limit")
-	case v <= 0:
-		d.problem(n, path, n.Value+" is not above 0", "leave the key out for no limit")
-	default:
-		return v
+		d.problem(n, path, n.Value+" is not a finite number", f.span.Hint)
+		return 0
 	}
-	return 0
+	if bad := f.span.Test(n.Value, v); bad != nil {
+		d.problem(n, path, bad.What, bad.Hint)
+		return 0
+	}
+	return v
+}
+
+// limits decodes a list of groups. An item that has a problem stays in the list, so that an item's index is its node's.
+func (d *decoder) limits(f field, n *yaml.Node, path string) {
+	if n.Kind != yaml.SequenceNode {
+		d.problem(n, path, "wants a list, got "+tree.Describe(n), "write - {metric: e2el, percentile: 99, ms: 500}")
+		return
+	}
+	for i, item := range n.Content {
+		d.spec.Limits = append(d.spec.Limits, Limit{})
+		d.subgroup(tree.Resolve(item), n, fmt.Sprintf("%s[%d]", path, i), f.items)
+	}
 }
 
 // text takes what is written, also where YAML sees a number: time: 60 and account: 0123 mean these characters.
 func (d *decoder) text(f field, n *yaml.Node, path string) string {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" {
-		d.problem(n, path, "wants text, got "+describe(n), "put it in quotes")
+		d.problem(n, path, "wants text, got "+tree.Describe(n), "put it in quotes")
 		return ""
 	}
 	if !isText(n) {
-		d.problem(n, path, "wants text, got "+describe(n), "")
+		d.problem(n, path, "wants text, got "+tree.Describe(n), "")
 		return ""
 	}
 	if f.oneOf != nil {
@@ -120,7 +140,7 @@ func (d *decoder) text(f field, n *yaml.Node, path string) string {
 			return n.Value
 		}
 		hint := word.DidYouMean(n.Value, f.oneOf)
-		d.problem(n, path, fmt.Sprintf("%q is not %s", shorten(n.Value), alternatives(f.oneOf)), hint)
+		d.problem(n, path, fmt.Sprintf("%q is not %s", tree.Shorten(n.Value), alternatives(f.oneOf)), hint)
 		return ""
 	}
 	d.testRule(f.value, n, path)
@@ -132,7 +152,7 @@ func (f field) describe(n *yaml.Node) string {
 	if f.value.Secret && n.Kind == yaml.ScalarNode {
 		return "a single value"
 	}
-	return describe(n)
+	return tree.Describe(n)
 }
 
 func isText(n *yaml.Node) bool {
@@ -171,7 +191,7 @@ func (d *decoder) testRule(r word.Rule, n *yaml.Node, path string) {
 
 func (d *decoder) integers(f field, n *yaml.Node, path string) []int {
 	if n.Kind != yaml.SequenceNode {
-		d.problem(n, path, "wants a list, got "+describe(n), listHint(n))
+		d.problem(n, path, "wants a list, got "+tree.Describe(n), listHint(n))
 		return nil
 	}
 	if len(n.Content) == 0 {
@@ -180,7 +200,7 @@ func (d *decoder) integers(f field, n *yaml.Node, path string) []int {
 	var out []int
 	first := map[int64]int{}
 	for i, item := range n.Content {
-		item, at := resolve(item), fmt.Sprintf("%s[%d]", path, i)
+		item, at := tree.Resolve(item), fmt.Sprintf("%s[%d]", path, i)
 		v := d.integer(f, item, at)
 		if d.bad[at] {
 			continue
@@ -207,7 +227,7 @@ func listHint(n *yaml.Node) string {
 func (d *decoder) texts(f field, n *yaml.Node, path string) []string {
 	if f.orWord && isText(n) {
 		if strings.Contains(n.Value, " ") && !strings.Contains(n.Value, "/") {
-			d.problem(n, path, fmt.Sprintf("%q is one executable", shorten(n.Value)), listHint(n))
+			d.problem(n, path, fmt.Sprintf("%q is one executable", tree.Shorten(n.Value)), listHint(n))
 			return nil
 		}
 		return []string{d.text(f, n, path)}
@@ -221,7 +241,7 @@ func (d *decoder) texts(f field, n *yaml.Node, path string) []string {
 	}
 	var out []string
 	for i, item := range n.Content {
-		out = append(out, d.text(f, resolve(item), fmt.Sprintf("%s[%d]", path, i)))
+		out = append(out, d.text(f, tree.Resolve(item), fmt.Sprintf("%s[%d]", path, i)))
 	}
 	return out
 }
@@ -241,7 +261,7 @@ func (d *decoder) mapping(f field, n *yaml.Node, path string) map[string]string 
 		if out == nil {
 			out = map[string]string{}
 		}
-		if isNull(p.value) {
+		if tree.IsNull(p.value) {
 			out[p.key.Value] = ""
 			continue
 		}

@@ -1,4 +1,5 @@
-package spec
+// Package autotune takes the variables of auto_tune.sh over into a spec. It runs no script.
+package autotune
 
 import (
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"vtune/internal/diag"
+	"vtune/internal/spec"
 	"vtune/internal/spec/script"
 	"vtune/internal/spec/word"
 )
@@ -28,10 +30,10 @@ type variable struct {
 func scriptVariables() []variable {
 	return []variable{
 		{"BASE", "base", "", yamlPath},
-		{"MODEL", "model", "meta-llama/Llama-3.1-8B-Instruct", yamlWord},
-		{"SYSTEM", "system", "", yamlWord},
+		{"MODEL", "model", "meta-llama/Llama-3.1-8B-Instruct", spec.Word},
+		{"SYSTEM", "system", "", spec.Word},
 		{"TP", "tensor_parallel", "1", yamlNumber},
-		{"DOWNLOAD_DIR", "download_dir", "", yamlWord},
+		{"DOWNLOAD_DIR", "download_dir", "", spec.Word},
 		{"INPUT_LEN", "workload.input_len", "4000", yamlNumber},
 		{"OUTPUT_LEN", "workload.output_len", "16", yamlNumber},
 		{"MAX_MODEL_LEN", "max_model_len", "4096", yamlNumber},
@@ -42,7 +44,7 @@ func scriptVariables() []variable {
 	}
 }
 
-func yamlPath(v string) string { return yamlWord(filepath.Clean(v)) }
+func yamlPath(v string) string { return spec.Word(filepath.Clean(v)) }
 
 // yamlNumber writes bare what may be a number; whether it is one, Parse says.
 func yamlNumber(v string) string {
@@ -159,42 +161,47 @@ func (m *importer) pos(name string) diag.Pos {
 
 // write makes the spec and lets Parse judge it, so that a script gets the same checks as a spec.
 func (m *importer) write() (*Import, error) {
-	entries := map[string]entry{}
+	lines := map[string]spec.Line{}
 	for _, v := range scriptVariables() {
-		if e, ok := m.entry(v); ok {
-			entries[v.path] = e
+		if l, ok := m.line(v); ok {
+			lines[v.path] = l
 		}
 	}
-	text := page("Taken over from auto_tune.sh ("+strconv.Quote(filepath.Base(m.file))+").\nKeys that are commented out show their default or an example.",
-		func(path string, f field) entry {
-			e, ok := entries[path]
-			if !ok {
-				e = f.suggestion()
-				e.off = true
-				return e
-			}
-			e.comment += f.doc
-			return e
-		})
-	if _, err := Parse(m.file, text); err != nil {
+	m.method(lines)
+	text := spec.Page("Taken over from auto_tune.sh ("+strconv.Quote(filepath.Base(m.file))+").\nKeys that are commented out show their default or an example.", lines)
+	if _, err := spec.Parse(m.file, text); err != nil {
 		return nil, m.translate(err)
 	}
 	return &Import{YAML: text, Notes: m.notes}, nil
 }
 
-func (m *importer) entry(v variable) (entry, bool) {
+// method says how the answer will differ from the script's, and how to have the script's. Requests without a token of their own
+// only the script's procedure can send.
+func (m *importer) method(lines map[string]spec.Line) {
+	const key = "method"
+	if s := m.set["MIN_CACHE_HIT_PCT"]; strings.TrimSpace(s.Value) == "100" {
+		lines[key] = spec.Line{Value: spec.MethodAutoTune, Comment: "requests that share all of their input; "}
+		m.note("method: auto_tune, since MIN_CACHE_HIT_PCT is 100")
+		return
+	}
+	lines[key] = spec.Line{Value: spec.MethodAutoTune, Comment: "the script's procedure to the letter; without this line, ", Off: true}
+	m.note("method: vtune is the default: it finds request rates to 2 %% instead of whole ones, is as sure of each answer as `test` says, and starts fewer servers")
+	m.note("method: auto_tune follows the script to the letter: 1000 and 100 requests, whole rates, one run decides")
+}
+
+func (m *importer) line(v variable) (spec.Line, bool) {
 	s, ok := m.set[v.name]
 	switch {
 	case ok && (s.Value != "" || v.name == "DOWNLOAD_DIR"):
 		if v.name == "SYSTEM" && s.Value == "TPU" {
 			m.note("SYSTEM is TPU, the script's default, which it never looks at: on GPUs write system: GPU")
 		}
-		return entry{value: v.yaml(s.Value), comment: "from " + v.name + ": "}, true
+		return spec.Line{Value: v.yaml(s.Value), Comment: "from " + v.name + ": "}, true
 	case v.standard != "":
 		m.note("%s is not set: the script's default %s", v.name, v.standard)
-		return entry{value: v.yaml(v.standard), comment: "default of " + v.name + ": "}, true
+		return spec.Line{Value: v.yaml(v.standard), Comment: "default of " + v.name + ": "}, true
 	}
-	return entry{}, false
+	return spec.Line{}, false
 }
 
 // translate puts problems of the spec where the user can mend them: at the variable that it came from.

@@ -1,12 +1,15 @@
-package spec
+package autotune
 
 import (
+	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"vtune/internal/diag"
+	"vtune/internal/spec"
 )
 
 const tuner = `#!/bin/bash
@@ -33,12 +36,12 @@ measure() {
 for s in $NUM_SEQS_LIST; do measure "$s"; done
 `
 
-func imported(t *testing.T, imp *Import, err error) *Spec {
+func imported(t *testing.T, imp *Import, err error) *spec.Spec {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Parse("imported", imp.YAML)
+	s, err := spec.Parse("imported", imp.YAML)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, imp.YAML)
 	}
@@ -48,7 +51,7 @@ func imported(t *testing.T, imp *Import, err error) *Spec {
 func TestAScriptsDefaultsBecomeTheSpec(t *testing.T) {
 	imp, err := FromScript("/opt/engine/benchmarks/auto_tune/auto_tune.sh", []byte(tuner), nil)
 	s := imported(t, imp, err)
-	want, err := Parse("want", []byte(`
+	want, err := spec.Parse("want", []byte(`
 base: /opt
 model: org/model-8B
 system: TPU
@@ -75,6 +78,34 @@ grid: {max_num_seqs: [128, 256], max_num_batched_tokens: [512, 1024, 2048, 4096]
 	}
 }
 
+// asTheScript is the spec with the method's line switched on, as its comment says it may be.
+func asTheScript(t *testing.T, imp *Import) *spec.Spec {
+	t.Helper()
+	const off = "# method: auto_tune "
+	if !bytes.Contains(imp.YAML, []byte("\n"+off)) {
+		t.Fatalf("no line to switch on:\n%s", imp.YAML)
+	}
+	s, err := spec.Parse("imported", bytes.Replace(imp.YAML, []byte(off), []byte(off[2:]), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestAnImportedSpecHasTheDefaultMethodAndSaysWhatTheScriptsIs(t *testing.T) {
+	imp, err := FromEnviron(allVariables())
+	if s := imported(t, imp, err); s.Method != "vtune" {
+		t.Errorf("method %s", s.Method)
+	}
+	if notes := strings.Join(imp.Notes, "\n"); !strings.Contains(notes, "method: auto_tune follows the script to the letter") {
+		t.Errorf("the notes do not say it:\n%s", notes)
+	}
+	imp, err = FromEnviron([]string{"MIN_CACHE_HIT_PCT=100"})
+	if s := imported(t, imp, err); s.Method != "auto_tune" {
+		t.Errorf("requests without own tokens: method %s", s.Method)
+	}
+}
+
 func allVariables() []string {
 	return []string{
 		"BASE=/data", "MODEL=/models/x", "SYSTEM=GPU", "TP=4", "DOWNLOAD_DIR=/cache", "INPUT_LEN=1800", "OUTPUT_LEN=20",
@@ -83,10 +114,11 @@ func allVariables() []string {
 }
 
 func TestEveryVariableIsTakenOverFromEachSource(t *testing.T) {
-	want := &Spec{
-		Model: "/models/x", System: "GPU", TensorParallel: 4, DownloadDir: "/cache", MaxModelLen: 2048, Workload: Workload{1800, 20, 60},
-		Limit: Limit{500}, Grid: Grid{[]int{64, 32}, []int{512}}, Base: "/data", Scheduler: "local", Site: Site{GPUStyle: "gres"},
-		Server: Server{Command: []string{"vllm"}, StartTimeout: "10m"}, Method: "auto_tune", Client: "vllm", RateSearch: "in-job",
+	want := &spec.Spec{
+		Model: "/models/x", System: "GPU", TensorParallel: 4, DownloadDir: "/cache", MaxModelLen: 2048, Workload: spec.Workload{InputLen: 1800, OutputLen: 20, CacheHitPct: 60},
+		Limits: []spec.Limit{{Metric: "e2el", Percentile: 99, MS: 500}}, Grid: spec.Grid{MaxNumSeqs: []int{64, 32}, MaxNumBatchedTokens: []int{512}}, Base: "/data", Scheduler: "local", Site: spec.Site{GPUStyle: "gres"},
+		Server: spec.Server{Command: []string{"vllm"}, StartTimeout: "10m"}, Method: "auto_tune", Client: "vllm", RateSearch: "in-job",
+		Profile: spec.Profile{With: "own-start"},
 	}
 	var plain, exported, caller strings.Builder
 	for _, v := range allVariables() {
@@ -109,7 +141,8 @@ func TestEveryVariableIsTakenOverFromEachSource(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := imp()
-			if diff := cmp.Diff(want, imported(t, got, err)); diff != "" {
+			imported(t, got, err)
+			if diff := cmp.Diff(want, asTheScript(t, got)); diff != "" {
 				t.Errorf("spec differs (-want +got):\n%s", diff)
 			}
 		})
@@ -119,10 +152,10 @@ func TestEveryVariableIsTakenOverFromEachSource(t *testing.T) {
 func TestVariablesThatAreNotSetHaveTheScriptsDefaults(t *testing.T) {
 	imp, err := FromEnviron([]string{"TP=2", "MODEL=", "HOME=/root"})
 	s := imported(t, imp, err)
-	if s.TensorParallel != 2 || s.Workload != (Workload{4000, 16, 0}) || s.MaxModelLen != 4096 || s.Limit.P99E2ELMS != 0 || s.System != "GPU" {
+	if s.TensorParallel != 2 || s.Workload != (spec.Workload{InputLen: 4000, OutputLen: 16}) || s.MaxModelLen != 4096 || s.Limits != nil || s.System != "GPU" {
 		t.Errorf("got %+v", s)
 	}
-	if diff := cmp.Diff(Grid{[]int{128, 256}, []int{512, 1024, 2048, 4096}}, s.Grid); diff != "" {
+	if diff := cmp.Diff(spec.Grid{MaxNumSeqs: []int{128, 256}, MaxNumBatchedTokens: []int{512, 1024, 2048, 4096}}, s.Grid); diff != "" {
 		t.Error(diff)
 	}
 	if !strings.Contains(strings.Join(imp.Notes, "\n"), "INPUT_LEN is not set: the script's default 4000") {
@@ -133,7 +166,11 @@ func TestVariablesThatAreNotSetHaveTheScriptsDefaults(t *testing.T) {
 func TestALimitOf10BillionMillisecondsIsNone(t *testing.T) {
 	for value, want := range map[string]float64{"100000000000": 0, "1e10": 0, "9999999999": 9999999999, "0.5": 0.5} {
 		imp, err := FromEnviron([]string{"MAX_LATENCY_ALLOWED_MS=" + value})
-		if got := imported(t, imp, err).Limit.P99E2ELMS; got != want {
+		got := 0.0
+		for _, l := range imported(t, imp, err).Limits {
+			got += l.MS
+		}
+		if got != want {
 			t.Errorf("%s gives a limit of %v, want %v", value, got, want)
 		}
 	}
@@ -170,4 +207,29 @@ func TestAnEnvironmentWithoutTheVariablesIsAUsageError(t *testing.T) {
 	if _, err := FromEnviron([]string{"HOME=/x"}); diag.CodeOf(err) != diag.Usage {
 		t.Errorf("got %v", err)
 	}
+}
+
+func FuzzFromScript(f *testing.F) {
+	f.Add([]byte(tuner))
+	for _, s := range []string{"", "MODEL=x", "TP=~", "BASE=~x", "MODEL=${A:-${B}}", "TP=$'\\x31'", "NUM_SEQS_LIST=([0]=1)", "MODEL[0]=x", "MODEL+=x", "export MODEL", "MODEL=\"\\$x\"", "A=${0##*/} MODEL=${!A}", "BASE=$(cd / && pwd)", "MODEL=<(x)"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		imp, err := FromScript("f.sh", src, []string{"HOME=/home/u"})
+		if err != nil {
+			var ps diag.Problems
+			if !errors.As(err, &ps) {
+				t.Fatalf("error of type %T", err)
+			}
+			for _, p := range ps {
+				if p.Pos.File != "f.sh" || p.What == "" {
+					t.Fatalf("problem without a place: %#v", p)
+				}
+			}
+			return
+		}
+		if _, err := spec.Parse("imported", imp.YAML); err != nil {
+			t.Fatalf("%v\n%s", err, imp.YAML)
+		}
+	})
 }

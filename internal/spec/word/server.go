@@ -127,8 +127,17 @@ func ownFlags() []struct{ name, instead string } {
 	}
 }
 
-// StartTimeout is a duration in Go's form, between a second and a day.
-func StartTimeout() Rule {
+// DurationSeconds reads what Duration allows; 0 for anything else.
+func DurationSeconds(v string) float64 {
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		return 0
+	}
+	return d.Seconds()
+}
+
+// Duration is a duration in Go's form, between a second and a day.
+func Duration() Rule {
 	return Rule{Pattern: printable, Says: "a duration", check: func(v string) *Fault {
 		d, err := time.ParseDuration(v)
 		if err != nil {

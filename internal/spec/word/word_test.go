@@ -1,6 +1,7 @@
 package word
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -58,7 +59,8 @@ func TestRulesTellGoodWordsFromBadOnes(t *testing.T) {
 			[]string{"", "1A", "A-B", "A=1", "HF_TOKEN", "hf_token", "OPENAI_API_KEY", "MY_SECRET", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY", "VLLM_API_KEY", "VLLM_SERVER_DEV_MODE"}},
 		{"variable's value", VariableValue(), []string{"", "a b\n"}, []string{"\x00"}},
 		{"secret", Secret(), []string{"HF_TOKEN"}, []string{"", "HF_TOKEN=x", "VLLM_API_KEY"}},
-		{"start timeout", StartTimeout(), []string{"1s", "10m", "24h"}, []string{"", "10", "0s", "-1m", "25h"}},
+		{"duration", Duration(), []string{"1s", "10m", "24h"}, []string{"", "10", "0s", "-1m", "25h"}},
+		{"burstiness", Burstiness(), []string{"1", "constant", "0.01", "1000", "2.50"}, []string{"", "0", "0.001", "1001", "-1", "1e3", ".5", "inf", "Constant", "1\n"}},
 		{"server flag", ServerFlag(),
 			[]string{"--dtype", "bfloat16", "--load-format", "--load-format=auto", "--max-num-partial-prefills=2", "--kv_cache_dtype", "-x", "a b", `{"a": 1}`, "--max-logprobs"},
 			[]string{"--host", "--host=::", "--port=1", "--uds", "--api-key", "--gpu-memory-utilization", "--gpu_memory_utilization=0.9", "--max-num-seqs", "--max-num-batched-tokens", "--tensor-parallel-size",
@@ -149,6 +151,29 @@ func TestTheNearestWordIsTheOneThatWasMeant(t *testing.T) {
 	} {
 		if n := Nearest(got, known); n != want {
 			t.Errorf("%q is near %q, want %q", got, n, want)
+		}
+	}
+}
+
+func TestASpanSaysWhichNumbersAreOut(t *testing.T) {
+	percentile := Between(0, 100, "hint")
+	percentile.AtHigh = "would forbid everything"
+	for _, c := range []struct {
+		span Span
+		v    float64
+		want string
+	}{
+		{Above(0, ""), 1e-300, ""}, {Above(0, ""), 0, "0 is not above 0"}, {Above(0, ""), -1, "-1 is not above 0"},
+		{percentile, 99.99, ""}, {percentile, 0, "0 is not above 0 and below 100"}, {percentile, 100, "100 would forbid everything"},
+		{percentile, 100.5, "100.5 is not above 0 and below 100"},
+		{From(0.1, 0.5), 0.1, ""}, {From(0.1, 0.5), 0.5, ""}, {From(0.1, 0.5), 0.51, "0.51 is not between 0.1 and 0.5"},
+	} {
+		got := ""
+		if f := c.span.Test(fmt.Sprint(c.v), c.v); f != nil {
+			got = f.What
+		}
+		if got != c.want {
+			t.Errorf("%v in %+v: %q, want %q", c.v, c.span, got, c.want)
 		}
 	}
 }

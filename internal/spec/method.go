@@ -1,0 +1,101 @@
+package spec
+
+import (
+	"fmt"
+
+	"vtune/internal/spec/tree"
+)
+
+// Methods.
+const (
+	MethodVtune    = "vtune"
+	MethodAutoTune = "auto_tune"
+)
+
+// foreign reports whether a method knows nothing of the key.
+func (f field) foreign(method string) bool { return f.method != "" && f.method != method }
+
+// boundedTrace: a trace of 20 whole requests took five minutes to write on a CPU.
+func boundedTrace(s *Spec) string {
+	switch {
+	case s.Method == MethodVtune:
+		return "20"
+	case s.System == "CPU":
+		return "10"
+	}
+	return "0"
+}
+
+func clientOfMethod(s *Spec) string {
+	if s.Method == MethodAutoTune {
+		return "vllm"
+	}
+	return "vtune"
+}
+
+func profileOfMethod(s *Spec) string {
+	if s.Method == MethodAutoTune {
+		return "own-start"
+	}
+	return "confirm"
+}
+
+// planWhere: a machine of one's own has fewer slots than a grid has cells, so a start that is saved is time; a cluster runs as many
+// jobs as there are, unless it is told not to.
+func planWhere(s *Spec) string {
+	cells := len(s.Grid.MaxNumSeqs) * len(s.Grid.MaxNumBatchedTokens)
+	if s.Scheduler == "slurm" && (s.Site.MaxParallel == 0 || s.Site.MaxParallel >= cells) {
+		return "cells"
+	}
+	return "columns"
+}
+
+// checkMethod refuses what a method would pass over in silence, or cannot do.
+func (d *decoder) checkMethod() {
+	if !d.sound("method") {
+		return
+	}
+	d.checkForeign(fields(), "")
+	if d.spec.Method == MethodAutoTune {
+		d.checkAutoTune()
+		return
+	}
+	refuse := func(path, value, what, hint string) {
+		if n := d.seen[path]; n != nil && n.Value == value && d.sound(path) {
+			d.problem(n, path, what, hint)
+		}
+	}
+	const orTheScripts = ", or write method: auto_tune"
+	refuse("client", "vllm", "method vtune ends a load as soon as its verdict is sure, which vllm bench serve cannot", "use client: vtune"+orTheScripts)
+	refuse("rate_search", "follow-up", "method vtune searches in the cell's job", "leave the key out"+orTheScripts)
+	refuse("workload.cache_hit_pct", "100", "100 % leaves a request no tokens of its own, and prompts could not be told apart", "write at most 99"+orTheScripts)
+}
+
+func (d *decoder) checkForeign(fs []field, prefix string) {
+	for _, f := range fs {
+		path := join(prefix, f.key)
+		if f.group != nil {
+			d.checkForeign(f.group, path)
+		} else if n := d.seen[path]; n != nil && f.foreign(d.spec.Method) {
+			d.problem(n, path, "only method "+f.method+" knows this key", "leave it out, or write method: "+f.method)
+		}
+	}
+}
+
+// checkAutoTune: the script knows one limit, and profiles in a start of its own.
+func (d *decoder) checkAutoTune() {
+	const known = "method auto_tune knows one limit, on P99 E2EL"
+	for i, l := range d.spec.Limits {
+		n, path := tree.Resolve(d.seen["limits"].Content[i]), fmt.Sprintf("limits[%d]", i)
+		if !d.soundLimit(i) {
+			continue
+		}
+		if l.Metric != "e2el" || l.Percentile != 99 || i > 0 {
+			d.problem(n, path, known, "use method: vtune")
+		}
+	}
+	const with = "profile.with"
+	if n := d.seen[with]; n != nil && n.Value == "confirm" && d.sound(with) {
+		d.problem(n, with, "method auto_tune has no confirming run", "use own-start or none")
+	}
+}
