@@ -103,7 +103,7 @@ func bracketOf(q Question) bracket {
 		case o.Load.Rate.IsInf() || o.Verdict == record.Invalid:
 		case o.Load.Purpose == record.Confirm && o.Verdict != record.Pass:
 			b.fails = append(b.fails, o)
-		case o.Verdict == record.Miss && (b.high == 0 || rate < b.high):
+		case o.Verdict != record.Pass && (b.high == 0 || rate < b.high): // an exploring run that is unsure shows no more than a miss
 			b.high, b.atHigh, b.lowest = rate, worst(o), o
 		}
 	}
@@ -115,7 +115,7 @@ func bracketOf(q Question) bracket {
 		}
 	}
 	for i := range obs {
-		if o := &obs[i]; o.Verdict == record.Miss && o.Load.Purpose == record.Explore && float64(o.Load.Rate) > b.low {
+		if o := &obs[i]; o.Verdict != record.Pass && o.Verdict != record.Invalid && o.Load.Purpose == record.Explore && float64(o.Load.Rate) > b.low {
 			b.misses++
 		} else if o.Verdict == record.Pass && o.Load.Purpose == record.Explore {
 			b.passes++
@@ -236,6 +236,9 @@ const firstShare = 0.7
 // down looks for a pass below a miss.
 func (b bracket) down(beat float64) Decision {
 	o := b.lowest
+	if o.Verdict == record.Unsure {
+		return Decision{Action: GiveUp, Reason: fmt.Sprintf("within the budget of a run no rate is shown to hold: at %.3g req/s %s", b.high, o.Detail)}
+	}
 	// Little's law: rate x latency is how many requests are in the server. With next to none beside it, a request that is late is
 	// late at every rate.
 	inside := b.high * o.Metrics.E2EL.P50 / 1000

@@ -180,6 +180,28 @@ func TestWithoutALimitTheThroughputIsTheAnswer(t *testing.T) {
 	}
 }
 
+// A run that ended without a verdict is not made again.
+func TestAnUnsureExploringRunIsNoReasonToRepeatIt(t *testing.T) {
+	m := monotone{capacity: 20, unloaded: 100, margin: 1}
+	q := Question{Policy: tuned(500)}
+	for seq := 1; ; seq++ {
+		d := Next(q)
+		if d.Action != Try {
+			if d.Action != GiveUp || d.Cause != record.CauseNone {
+				t.Errorf("%+v", d)
+			}
+			return
+		}
+		o := m.observe(q.Policy, d.Load, seq)
+		if !d.Load.Rate.IsInf() {
+			o.Verdict = record.Unsure
+		}
+		if q.Observed = append(q.Observed, o); seq > 5 {
+			t.Fatal("no end")
+		}
+	}
+}
+
 // A load that is invalid twice ends the search with its cause; once may be chance.
 func TestASpoiltLoadIsRepeatedOnce(t *testing.T) {
 	q := Question{Policy: tuned(500)}

@@ -51,6 +51,9 @@ const (
 // Of is the rule for a run of the given load.
 func Of(p record.Policy, l record.Load) Rule {
 	r := Rule{Limits: p.Limits, GoodputPct: p.GoodputPct, Test: p.Test, Rate: float64(l.Rate), Capacity: l.Capacity, Beat: l.Beat, Seen: l.Seen, SeenBeyond: l.SeenBeyond, Budget: l.Requests, Precision: answerPrecision}
+	if most := r.Rate * r.Test.MaxSeconds; most > 0 && most < float64(r.Budget) {
+		r.Budget = int(most)
+	}
 	if l.Purpose == record.Explore {
 		r.Likely = true
 		r.Test.FalsePass = max(r.Test.FalsePass, exploreError)
