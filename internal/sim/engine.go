@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -15,6 +14,7 @@ type Config struct {
 	Options    Options
 	Seed       uint64
 	Noise      float64 // relative standard deviation of a step's time; 0 for none
+	StartNoise float64 // the same of a start's own pace, on all its steps; 0: as Noise, below 0: none
 	HeldGiB    float64 // memory that other processes hold on the fullest GPU
 	NoHeadroom bool    // fault injection: the first step runs out of memory
 }
@@ -59,11 +59,8 @@ var ErrIdle = errors.New("no request to work on")
 
 // Engine is one running engine. It is not safe for concurrent use.
 type Engine struct {
-	cfg     Config
-	mem     Memory
+	*Machine
 	pool    *pool
-	rng     *rand.Rand
-	pace    float64 // this start's own deviation, on every step
 	now     time.Duration
 	pending []*request // not yet arrived, by arrival
 	waiting []*request // arrived or preempted, first come first served
@@ -95,19 +92,11 @@ type work struct {
 // New starts an engine. The error is a *StartError if the configuration does
 // not fit the GPU, or if vLLM refuses the options themselves.
 func New(c Config) (*Engine, error) {
-	if err := Check(c); err != nil {
-		return nil, err
-	}
-	mem, err := divide(c.Hardware, c.Model, c.Options, c.HeldGiB)
+	m, err := NewMachine(c)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{
-		cfg: c, mem: mem, pool: newPool(mem.Blocks), byID: map[uint64]*request{}, pace: 1,
-		rng: rand.New(rand.NewPCG(c.Seed, 0x766c6c6d)),
-	}
-	e.pace = e.jitter()
-	return e, nil
+	return &Engine{Machine: m, pool: newPool(m.mem.Blocks), byID: map[uint64]*request{}}, nil
 }
 
 // Check refuses options that vLLM refuses before it looks at any GPU.
@@ -139,9 +128,6 @@ func Check(c Config) error {
 
 // Now is the virtual time at which the last step ended.
 func (e *Engine) Now() time.Duration { return e.now }
-
-// Memory says how the GPU was divided.
-func (e *Engine) Memory() Memory { return e.mem }
 
 // Stats returns the gauges and counters as of the last step.
 func (e *Engine) Stats() Stats {
@@ -209,7 +195,11 @@ func (e *Engine) Step() (Step, error) {
 	}
 	s := Step{Start: e.now}
 	e.schedule(&s)
-	cost, err := e.cost()
+	var b Batch
+	for _, w := range e.batch {
+		b.Add(w.n, w.r.computed-w.n, w.r.computed == w.r.total())
+	}
+	cost, err := e.Cost(b)
 	if err != nil {
 		return Step{}, err
 	}

@@ -268,3 +268,29 @@ func TestRequestsThatTheServerRefusesAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestAStartHasAPaceOfItsOwn(t *testing.T) {
+	seconds := func(noise, start float64, seed uint64) time.Duration {
+		c := small(t, Options{TensorParallel: 1, Utilization: 0.9, MaxLength: 2048, MaxSeqs: 16, MaxTokens: 512})
+		c.Noise, c.StartNoise, c.Seed = noise, start, seed
+		e, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Bench(e, Load{Rate: 1e6, N: 200, Input: 300, Output: 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Duration
+	}
+	if a, b := seconds(0, 0.05, 1), seconds(0, 0.05, 2); a == b || a == seconds(0, 0, 1) {
+		t.Errorf("two starts of a steady server take %v and %v", a, b)
+	}
+	nominal := seconds(0, 0, 1)
+	if a := seconds(0.02, -1, 1); a == nominal || (a-nominal).Abs() > nominal/200 {
+		t.Errorf("without a pace of its own a start takes %v, want about %v: noise of steps evens out", a, nominal)
+	}
+	if seconds(0.02, 0, 1) != seconds(0.02, 0.02, 1) {
+		t.Error("by default starts deviate as steps do")
+	}
+}

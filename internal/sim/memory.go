@@ -141,7 +141,7 @@ func graphsGiB(m Model, o Options) float64 {
 const loadPeak = 1.25
 
 // fitsUnderLoad applies the rule of loadPeak to one step.
-func (e *Engine) fitsUnderLoad(tokens, seqs int) error {
+func (e *Machine) fitsUnderLoad(tokens, seqs int) error {
 	reserved, headroom := e.mem.Activation, e.mem.headroom()
 	if e.cfg.NoHeadroom {
 		reserved, headroom = 0, 0
