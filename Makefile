@@ -16,10 +16,9 @@ build: ## build bin/vtune and bin/vllm-sim
 	@$(BUILD) -o bin/vtune ./cmd/vtune
 	@$(BUILD) -o bin/vllm-sim ./cmd/vllm-sim
 
-demo: build ## tune a simulated server on this machine, under a minute
+demo: build ## tune a simulated server on this machine, about a minute
 	@rm -rf demo && mkdir -p demo && cp examples/prefix-cache/spec.yaml demo/spec.yaml
-	@PATH="$(CURDIR)/bin:$$PATH" bin/vtune run demo/spec.yaml --slots 2; code=$$?; \
-		test $$code -eq 5 && echo "(exit code 5, as it should: a cell ran out of memory)"
+	@PATH="$(CURDIR)/bin:$$PATH" bin/vtune run demo/spec.yaml --slots 1
 
 test: ## run every test but the real vLLM's
 	$(GO) vet ./...
