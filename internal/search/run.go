@@ -16,7 +16,9 @@ type Column struct {
 	Emulates []record.Cell // most max-num-seqs first
 }
 
-// Columns groups a grid, in the order in which columns are worth measuring: the probe's first, since its server is up.
+// Columns groups a grid, in the order in which columns are worth measuring: the probe's first, since its server is up; then from
+// the smallest max-num-batched-tokens upwards. Where a limit bites, small steps hold the most, and a good bound that comes early
+// lets the others be left at their first run.
 func Columns(cells []record.Cell) []Column {
 	byTokens := map[int][]record.Cell{}
 	for _, c := range cells {
@@ -27,9 +29,10 @@ func Columns(cells []record.Cell) []Column {
 		slices.SortFunc(cs, func(a, b record.Cell) int { return cmp.Compare(b.MaxNumSeqs, a.MaxNumSeqs) })
 		columns = append(columns, Column{Cell: cs[0], Emulates: cs[1:]})
 	}
-	slices.SortFunc(columns, func(a, b Column) int {
-		return cmp.Compare(b.Cell.MaxNumBatchedTokens, a.Cell.MaxNumBatchedTokens)
-	})
+	slices.SortFunc(columns, func(a, b Column) int { return cmp.Compare(a.Cell.MaxNumBatchedTokens, b.Cell.MaxNumBatchedTokens) })
+	if last := len(columns) - 1; last > 0 {
+		columns = append([]Column{columns[last]}, columns[:last]...)
+	}
 	return columns
 }
 

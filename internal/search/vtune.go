@@ -79,7 +79,7 @@ func bracketOf(q Question) bracket {
 		o := &obs[i]
 		rate := float64(o.Load.Rate)
 		switch {
-		case o.Verdict == record.Invalid:
+		case o.Verdict == record.Invalid, o.Load.Rate.IsInf() && (o.Steady == nil || !positive(o.Steady.Throughput.Value)):
 			b.invalid[rate] = append(b.invalid[rate], *o)
 		case o.Load.Rate.IsInf():
 			if b.bound == nil || o.Steady != nil && b.bound.Steady != nil && width(o.Steady.Throughput) < width(b.bound.Steady.Throughput) {
@@ -93,6 +93,9 @@ func bracketOf(q Question) bracket {
 	}
 	if b.bound != nil && b.bound.Steady != nil {
 		b.cap = b.bound.Steady.Throughput.High
+		if len(q.Policy.SLOs()) > 0 {
+			b.cap *= inStep
+		}
 	}
 	// The bracket is of what is likely, which exploring runs say; confirming runs are told apart, since they may be unsure of what
 	// is likely true. Of runs that contradict each other, the miss is believed.
@@ -123,6 +126,10 @@ func bracketOf(q Question) bracket {
 	}
 	return b
 }
+
+// inStep: requests that all came at once are answered in step, and a server does less then than when they come one by one. In one
+// of six simulated cells what could be sustained was more than 5 % above the throughput at an infinite rate, in few more than 15 %.
+const inStep = 1.15
 
 // mine are the observations that answer the question, each once, in the order they were made.
 func mine(q Question) []record.Observation {

@@ -143,9 +143,9 @@ func (r Rule) throughput(requests []Request, now float64, over bool) Outcome {
 	o := Outcome{Verdict: record.Unsure, Steady: record.Steady{To: now, Throughput: t, Early: !over}}
 	half := (t.High - t.Low) / 2
 	switch {
-	case windows >= minWindows && t.High <= r.Beat:
+	case windows >= minWindows && t.Value > 0 && t.High <= r.Beat:
 		o.Verdict, o.Reason = record.Pass, fmt.Sprintf("it reaches %.4g req/s at most, which cannot win", t.High)
-	case windows >= minWindows && half <= r.Precision*t.Value:
+	case windows >= minWindows && t.Value > 0 && half <= r.Precision*t.Value:
 		o.Verdict, o.Reason = record.Pass, fmt.Sprintf("the throughput is known to %.1f %%", 100*half/t.Value)
 	case over && t.Value > 0:
 		o.Verdict, o.Reason = record.Pass, fmt.Sprintf("the run ended with the throughput known to %.1f %%", 100*half/t.Value)
