@@ -17,47 +17,63 @@ import (
 
 // edges are all imports there may be between packages of this module. A new edge is a decision, made here.
 var edges = map[string][]string{
-	"internal/diag":   {},
-	"internal/need":   {},
-	"internal/fsx":    {},
-	"internal/shell":  {},
-	"internal/stat":   {},
-	"internal/proc":   {},
-	"internal/sim":    {"internal/stat"},
-	"internal/load":   {"internal/stat"},
-	"internal/record": {},
-	"internal/search": {"internal/record"},
-	"internal/report": {"internal/fsx", "internal/record"},
-	"internal/vllm":   {"internal/record"},
-	"internal/spec":   {"internal/diag", "internal/spec/word", "internal/spec/script"},
+	"internal/diag":      {},
+	"internal/need":      {},
+	"internal/fsx":       {},
+	"internal/shell":     {},
+	"internal/stat":      {},
+	"internal/proc":      {},
+	"internal/vocab":     {},
+	"internal/sim":       {"internal/stat"},
+	"internal/load":      {"internal/load/wire", "internal/stat"},
+	"internal/load/wire": {},
+	"internal/record":    {},
+	"internal/search":    {"internal/record", "internal/verdict"},
+	"internal/verdict":   {"internal/record", "internal/stat"},
+	"internal/report":    {"internal/fsx", "internal/record", "internal/search"},
+	"internal/vllm":      {"internal/record"},
+	"internal/spec":      {"internal/diag", "internal/spec/tree", "internal/spec/word"},
 
-	"internal/spec/word":   {},
-	"internal/spec/script": {},
+	"internal/sim/uniform":   {"internal/sim"},
+	"internal/spec/autotune": {"internal/diag", "internal/spec", "internal/spec/script", "internal/spec/word"},
+	"internal/spec/tree":     {"internal/diag"},
+	"internal/spec/word":     {},
+	"internal/spec/script":   {},
 
-	"internal/agent": {"internal/diag", "internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/search", "internal/vllm"},
-	"templates":      {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
-	"jobs":           {"internal/fsx", "internal/record", "internal/spec"},
-	"jobs/jobstest":  {"internal/record", "jobs"},
-	"jobs/local":     {"internal/fsx", "internal/proc", "internal/record", "jobs"},
-	"jobs/slurm":     {"internal/record", "internal/shell", "jobs"},
-	"collect":        {"internal/fsx", "internal/record", "internal/report", "internal/search"},
-	"cmd/vtune":      nil, // the composition root: everything but the simulator
-	"cmd/vllm-sim":   nil, // another root; what it may have stands below
+	"internal/serving": {"internal/proc", "internal/record", "internal/vllm"},
+	"internal/client":  {"internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/serving", "internal/verdict", "internal/vllm"},
+	"internal/ledger":  {"internal/record"},
+	"internal/agent": {"internal/client", "internal/diag", "internal/fsx", "internal/ledger", "internal/proc", "internal/record", "internal/search",
+		"internal/serving", "internal/vllm", "internal/vocab"},
 
-	"cmd/vtune/internal/tuning":    nil, // the composition itself
-	"cmd/vllm-sim/internal/bench":  {"cmd/vllm-sim/internal/cli", "internal/load", "internal/sim"},
-	"cmd/vllm-sim/internal/cli":    {"internal/sim"},
-	"cmd/vllm-sim/internal/engine": {"cmd/vllm-sim/internal/cli", "internal/proc", "internal/sim"},
-	"cmd/vllm-sim/internal/server": {"cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "internal/sim"},
+	"templates":     {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
+	"jobs":          {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
+	"jobs/jobstest": {"internal/record", "jobs"},
+	"jobs/local":    {"internal/fsx", "internal/proc", "internal/record", "jobs"},
+	"jobs/slurm":    {"internal/record", "internal/shell", "jobs"},
+	"collect":       {"internal/fsx", "internal/record", "internal/report", "internal/search"},
+	"cmd/vtune":     nil, // the composition root: everything but the simulator
+	"cmd/vllm-sim":  nil, // another root; what it may have stands below
+
+	"cmd/bench-tuner":                   nil, // a third root: methods against the simulator
+	"cmd/vtune/internal/tuning":         nil, // the composition itself
+	"cmd/bench-tuner/internal/contest":  {"cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/load", "internal/record", "internal/search", "internal/sim", "internal/verdict"},
+	"cmd/bench-tuner/internal/scenario": {"internal/record", "internal/sim", "internal/sim/uniform"},
+	"cmd/bench-tuner/internal/table":    {"cmd/bench-tuner/internal/contest", "cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/record", "internal/stat"},
+	"cmd/bench-tuner/internal/world":    {"cmd/bench-tuner/internal/scenario", "internal/load", "internal/record", "internal/sim", "internal/sim/uniform", "internal/stat", "internal/verdict"},
+	"cmd/vllm-sim/internal/bench":       {"cmd/vllm-sim/internal/cli", "internal/load", "internal/sim"},
+	"cmd/vllm-sim/internal/cli":         {"internal/sim"},
+	"cmd/vllm-sim/internal/engine":      {"cmd/vllm-sim/internal/cli", "internal/proc", "internal/sim"},
+	"cmd/vllm-sim/internal/server":      {"cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "internal/sim"},
 }
 
 // effects are imports from outside that only some packages may have.
 var effects = map[string][]string{
 	"os/exec":                         {"internal/proc", "jobs/local", "jobs/slurm", "cmd/vllm-sim/internal/engine"},
-	"net/http":                        {"internal/load", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server"},
+	"net/http":                        {"internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server"},
 	"text/template":                   {"templates"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
-	"gopkg.in/yaml.v3":                {"internal/spec"},
+	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/tree"},
 	"github.com/fsnotify/fsnotify":    {"collect"},
 	"github.com/spf13/cobra":          {"cmd/vtune"},
 	"github.com/spf13/pflag":          {"cmd/vtune", "cmd/vllm-sim"},
@@ -66,8 +82,8 @@ var effects = map[string][]string{
 
 // calls are functions that only some packages may call.
 var calls = map[string][]string{
-	`\btime\.Now\b`: {"cmd/vtune", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "cmd/vllm-sim/internal/server", "collect", "internal/agent", "internal/fsx", "internal/load", "internal/proc", "internal/vllm", "jobs/local"},
-	`\bos\.Exit\b`:  {"cmd/vtune", "cmd/vllm-sim"},
+	`\btime\.Now\b`: {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "cmd/vllm-sim/internal/server", "collect", "internal/agent", "internal/fsx", "internal/load", "internal/proc", "internal/vllm", "jobs/local"},
+	`\bos\.Exit\b`:  {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim"},
 	`\blog\.Fatal`:  {},
 	`\bpanic\(`:     {},
 	// The ledger of simulated GPU memory is one machine's own, as a driver's is.

@@ -130,6 +130,38 @@ func (c *Collector) publish(run record.Run, st record.State) error {
 			return err
 		}
 	}
+	if !st.Phase.Over() {
+		return nil
+	}
+	return linkTraces(dir, st.ProfileFiles)
+}
+
+// linkTraces gives the winner's traces their names in the profile folder, where they were made elsewhere, and takes away those
+// that an earlier pass took for the winner's.
+func linkTraces(dir record.Dir, files []string) error {
+	names := map[string]bool{}
+	for _, f := range files {
+		if profile := dir.Rel(dir.Profile()); filepath.IsLocal(f) && filepath.Dir(f) != profile {
+			names[filepath.Base(f)] = true
+			if err := link(dir.Profile(), filepath.Base(f), filepath.Join("..", f)); err != nil {
+				return err
+			}
+		}
+	}
+	entries, err := os.ReadDir(dir.Profile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Type()&fs.ModeSymlink != 0 && !names[e.Name()] {
+			if err := os.Remove(filepath.Join(dir.Profile(), e.Name())); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

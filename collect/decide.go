@@ -2,8 +2,10 @@ package collect
 
 import (
 	"math"
+	"slices"
 
 	"vtune/internal/record"
+	"vtune/internal/search"
 )
 
 // FollowUp is a job that the collector decides on: it goes on from what is known.
@@ -11,8 +13,10 @@ type FollowUp struct {
 	Kind        record.Kind
 	Cell        string
 	Attempt     int
+	Emulates    []string // cells that its server answers for too
 	Known       []record.Observation
 	Utilization float64
+	Hint        float64               // request rate at which to look first; 0: none
 	Profile     *record.ProfileTarget // Kind profile: what to profile
 }
 
@@ -31,10 +35,14 @@ func Decide(s Snapshot, st record.State) Decisions {
 		d.Cancel = living(s)
 		return d
 	}
+	needless := needless(s, st)
 	unfinished := map[string]bool{}
 	for _, j := range s.Jobs {
-		if !j.Over() {
+		if !j.Over() && !needless[j.ID] {
 			unfinished[j.Unit] = true
+		}
+		if needless[j.ID] && j.SchedulerID != "" {
+			d.Cancel = append(d.Cancel, j.ID)
 		}
 	}
 	for _, u := range s.Units {
@@ -48,18 +56,11 @@ func Decide(s Snapshot, st record.State) Decisions {
 	if st.Probe.Phase != record.WorkDone {
 		return d
 	}
-	left := room(s)
-	for _, c := range st.Cells {
-		if c.Phase == record.WorkFollowUp && left > 0 {
-			left--
-			d.FollowUps = append(d.FollowUps, FollowUp{
-				Kind: record.KindCell, Cell: c.ID, Attempt: len(c.Attempts) + 1, Known: c.Observations, Utilization: st.Utilization,
-			})
-		}
-	}
+	cells := followUps(s, st)
+	d.FollowUps = append(d.FollowUps, cells[:max(0, min(room(s), len(cells)))]...)
 	if st.Phase == record.PhaseProfiling && (st.Profile.Phase == record.WorkFollowUp || len(st.Profile.Attempts) == 0) {
 		d.FollowUps = append(d.FollowUps, FollowUp{
-			Kind: record.KindProfile, Attempt: len(st.Profile.Attempts) + 1, Utilization: st.Utilization,
+			Kind: record.KindProfile, Attempt: len(st.Profile.Attempts) + 1, Utilization: utilization(st, st.Best.Cell),
 			Profile: &record.ProfileTarget{
 				Cell: st.Best.Cell,
 				Load: record.Load{Rate: st.Best.Observation.Load.Rate, Requests: st.Policy.RateRequests},
@@ -67,6 +68,64 @@ func Decide(s Snapshot, st record.State) Decisions {
 		})
 	}
 	return d
+}
+
+// followUps of cells, the first ones to go out first.
+func followUps(s Snapshot, st record.State) (follow []FollowUp) {
+	next := func(c record.CellState, known []record.Observation) FollowUp {
+		return FollowUp{
+			Kind: record.KindCell, Cell: c.ID, Attempt: len(c.Attempts) + 1, Known: known, Utilization: utilization(st, c.Cell),
+		}
+	}
+	if st.Policy.Method != search.Vtune {
+		for _, c := range st.Cells {
+			if c.Phase == record.WorkFollowUp {
+				follow = append(follow, next(c, c.Observations))
+			}
+		}
+		return follow
+	}
+	all, _ := standings(s, jobsByWork(s), st.Probe)
+	for i, c := range all {
+		if c.Phase != record.WorkFollowUp || c.riding || c.candidate && !c.elected {
+			continue
+		}
+		f := next(st.Cells[i], slices.Clone(c.real))
+		f.Hint = c.hint
+		for _, with := range all {
+			if with.riding && with.columns[len(with.columns)-1].Cell == c.ID {
+				f.Emulates = append(f.Emulates, with.ID)
+				f.Known = append(f.Known, with.Observations...)
+			}
+		}
+		follow = append(follow, f)
+	}
+	return follow
+}
+
+// utilization is the probe's, or what a load has left of it.
+func utilization(st record.State, cell record.Cell) float64 {
+	for _, c := range st.Cells {
+		if c.Cell == cell && c.Utilization > 0 {
+			return c.Utilization
+		}
+	}
+	return st.Utilization
+}
+
+// needless are jobs of method vtune that have not begun and need not: a model ruled out every cell that they would have measured.
+// Where something is known of a cell itself, its job finds out before it starts a server.
+func needless(s Snapshot, st record.State) map[string]bool {
+	over := map[string]bool{}
+	for _, c := range st.Cells {
+		over[c.ID] = c.Left && c.Phase.Final() && len(c.Observations) == 0
+	}
+	found := map[string]bool{}
+	for _, j := range s.Jobs {
+		found[j.ID] = j.Kind == record.KindCell && !j.Rider && !j.Over() && j.Claim == nil && over[j.Cell] &&
+			!slices.ContainsFunc(j.Emulates, func(c string) bool { return !over[c] })
+	}
+	return found
 }
 
 // room is how many follow-ups of cells may go out now. A throttle holds within one array only, so follow-ups that go out beside

@@ -11,10 +11,9 @@ import (
 // Derive is the state that a snapshot implies. Pure: the same records give the same bytes, whoever asks and whenever.
 func Derive(s Snapshot) record.State {
 	st := record.State{Schema: record.Schema, Run: s.Run.ID, Policy: s.Plan.Policy, Ledger: record.Ledger{}}
-	byWork := map[string][]JobRecord{}
+	byWork := jobsByWork(s)
 	for _, j := range s.Jobs {
-		key := string(j.Kind) + "/" + j.Cell
-		byWork[key] = append(byWork[key], j)
+		st.Accelerators = max(st.Accelerators, j.Resources.GPUs)
 		if j.Result == nil {
 			continue
 		}
@@ -28,18 +27,68 @@ func Derive(s Snapshot) record.State {
 			st.ProfileFiles = j.Result.Profile
 		}
 	}
-	for _, attempts := range byWork { // the scan's order is that of names, where 10 comes before 2
-		slices.SortStableFunc(attempts, func(a, b JobRecord) int { return cmp.Compare(a.Job.Attempt, b.Job.Attempt) })
-	}
-	st.Probe, st.Utilization = probe(byWork[string(record.KindProbe)+"/"])
-	for _, c := range s.Plan.Cells {
-		st.Cells = append(st.Cells, cell(s.Plan.Policy, c, byWork[string(record.KindCell)+"/"+c.ID], st.Probe))
+	st.Probe, st.Utilization = probe(byWork[workOf(record.KindProbe, "")])
+	if st.Policy.Method == search.Vtune {
+		var all []standing
+		all, st.Warnings = standings(s, byWork, st.Probe)
+		for _, c := range all {
+			if c.Utilization >= st.Utilization {
+				c.Utilization = 0
+			}
+			st.Cells = append(st.Cells, c.CellState)
+		}
+	} else {
+		for _, c := range s.Plan.Cells {
+			st.Cells = append(st.Cells, cell(s.Plan.Policy, c, byWork[workOf(record.KindCell, c.ID)], st.Probe))
+		}
 	}
 	st.Best = search.Best(st.Policy, st.Cells)
-	st.Profile = work(byWork[string(record.KindProfile)+"/"])
+	st.Profile = work(byWork[workOf(record.KindProfile, "")])
+	switch traced := traceOf(st.Best, byWork); {
+	case s.Plan.Profile == record.ProfileNone:
+		st.Profile = record.WorkState{Phase: record.WorkSkipped, Message: "none was asked for"}
+	case traced != nil && s.Plan.Profile == record.ProfileConfirm:
+		st.Profile, st.ProfileFiles = record.WorkState{Phase: record.WorkDone}, traced
+	}
 	st.Phase = phase(&st, s.Cancelled)
 	return st
 }
+
+// traceOf are the files that the winner's own server traced, in the attempt that gave the answer or else the newest.
+func traceOf(best *record.Best, byWork map[string][]JobRecord) []string {
+	if best == nil {
+		return nil
+	}
+	var files []string
+	for _, j := range byWork[workOf(record.KindCell, best.Cell.ID)] {
+		if j.Result == nil || len(j.Result.Profile) == 0 {
+			continue
+		}
+		if files = j.Result.Profile; j.Job.Attempt == best.Observation.Attempt {
+			break
+		}
+	}
+	return files
+}
+
+// jobsByWork are the jobs of each unit of work by number, oldest first: the scan's order is that of names, where 10 comes before 2.
+// Those whose server answers for a cell by emulation are its column's.
+func jobsByWork(s Snapshot) map[string][]JobRecord {
+	byWork := map[string][]JobRecord{}
+	for _, j := range s.Jobs {
+		byWork[workOf(j.Kind, j.Cell)] = append(byWork[workOf(j.Kind, j.Cell)], j)
+		for _, c := range j.Emulates {
+			byWork[columnOf(c)] = append(byWork[columnOf(c)], j)
+		}
+	}
+	for _, attempts := range byWork {
+		slices.SortStableFunc(attempts, func(a, b JobRecord) int { return cmp.Compare(a.Job.Attempt, b.Job.Attempt) })
+	}
+	return byWork
+}
+
+func workOf(k record.Kind, cell string) string { return string(k) + "/" + cell }
+func columnOf(cell string) string              { return "column/" + cell }
 
 func phase(st *record.State, cancelled bool) record.Phase {
 	switch {

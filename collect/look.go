@@ -62,6 +62,10 @@ func (c *Collector) look(ctx context.Context, s Snapshot) (noted int, err error)
 		if b, ok := before[j.ID]; ok && b.Word == v.Word {
 			sg.Since = b.Since
 		}
+		if never := j.Rider && j.Claim == nil; never && (v.Cause == record.CauseAgent || v.Cause == record.CauseNone) {
+			// Its carrier's exit code is not about it.
+			v.Cause, v.Reason = record.CauseProbe, "the job that was to go on with it ended without it"
+		}
 		stopped := j.Result != nil && listed
 		if !v.Stuck && !stopped && c.cfg.Now().Sub(sg.Since) < c.cfg.Grace {
 			now[j.ID] = sg

@@ -34,6 +34,7 @@ type UnitRecord struct {
 type JobRecord struct {
 	record.Job
 	Unit         string
+	Rider        bool            // its work is done inside the unit's only job, whose scheduler id and fate it shares
 	Task         int             // index in the unit's array, -1 for a single job
 	SchedulerID  string          // empty: not submitted
 	Claim        *record.Attempt // the attempt's directory was claimed: it started
@@ -74,8 +75,25 @@ func (s *Scanner) Scan() (Snapshot, error) {
 		for i, j := range u.Jobs {
 			snap.Jobs = append(snap.Jobs, s.job(u, i, j))
 		}
+		carrier := len(snap.Jobs) - 1
+		for _, j := range u.Riders {
+			r := s.job(u, 0, j)
+			r.Rider = true
+			if r.Claim != nil && r.ServerLog == "" {
+				r.ServerLog = lastServer(snap.Jobs[carrier].Result)
+			}
+			snap.Jobs = append(snap.Jobs, r)
+		}
 	}
 	return snap, nil
+}
+
+// lastServer is the log of the server that a job left up.
+func lastServer(r *record.Result) string {
+	if r == nil || len(r.Starts) == 0 || !r.Starts[len(r.Starts)-1].OK {
+		return ""
+	}
+	return r.Starts[len(r.Starts)-1].LogFile
 }
 
 func (s *Scanner) units(p record.Plan) ([]UnitRecord, error) {
@@ -93,6 +111,9 @@ func (s *Scanner) units(p record.Plan) ([]UnitRecord, error) {
 		planned[u.ID] = true
 		add(u, true)
 		for _, j := range u.Jobs {
+			planned[j.ID] = true
+		}
+		for _, j := range u.Riders {
 			planned[j.ID] = true
 		}
 	}
@@ -167,6 +188,7 @@ func readObservations(dir record.AttemptDir) []record.Observation {
 	for _, e := range entries {
 		var o record.Observation
 		if !fsx.Temporary(e.Name()) && fsx.ReadJSON(filepath.Join(dir.Observations(), e.Name()), &o) == nil && o.Complete {
+			o.Histograms = nil // most of a record's size, and nothing is decided by them: they stay where they were written
 			obs = append(obs, o)
 		}
 	}

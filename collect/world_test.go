@@ -33,6 +33,12 @@ type world struct {
 	order   []string        // submitted, not yet run
 	units   map[string]record.Unit
 	cancels []string
+
+	// Of method vtune:
+	best      []record.Feasible // what agents told each other
+	traces    bool              // accepted cells are traced
+	emulation map[string]curve  // what an emulation shows, where that is not the truth
+	lowered   float64           // utilization of cells that ran out of memory under load; 0: none did
 }
 
 type curve struct {
@@ -113,7 +119,7 @@ func (w *world) submit(_ context.Context, units []record.Unit, follow []FollowUp
 		if f.Kind != record.KindCell {
 			name = string(f.Kind)
 		}
-		j := record.Job{ID: fmt.Sprintf("%s-%d", name, f.Attempt), Kind: f.Kind, Cell: f.Cell, Attempt: f.Attempt}
+		j := record.Job{ID: fmt.Sprintf("%s-%d", name, f.Attempt), Kind: f.Kind, Cell: f.Cell, Attempt: f.Attempt, Emulates: f.Emulates}
 		w.follow[j.ID] = f
 		units = append(units, record.Unit{ID: j.ID, Jobs: []record.Job{j}})
 	}
@@ -131,6 +137,10 @@ func (w *world) submit(_ context.Context, units []record.Unit, follow []FollowUp
 			w.state[j.ID] = Seen{Job: j.ID, Word: "PENDING"}
 			w.order = append(w.order, j.ID)
 		}
+		for _, j := range u.Riders {
+			w.must(os.MkdirAll(w.dir.Job(j.ID), 0o755))
+			w.state[j.ID] = Seen{Job: j.ID, Word: "PENDING"}
+		}
 	}
 	return nil
 }
@@ -142,12 +152,27 @@ func (w *world) work() {
 	for _, id := range order {
 		for _, u := range w.units {
 			for _, j := range u.Jobs {
-				if j.ID == id {
-					w.do(j)
+				if j.ID != id {
+					continue
+				}
+				w.do(j)
+				for _, r := range u.Riders {
+					if w.probed() {
+						w.do(r)
+					} else {
+						fate := w.state[j.ID]
+						fate.Job = r.ID
+						w.state[r.ID] = fate
+					}
 				}
 			}
 		}
 	}
+}
+
+func (w *world) probed() bool {
+	_, err := os.Stat(w.dir.Attempt(record.KindProbe, "", 1).Result())
+	return err == nil
 }
 
 func (w *world) do(j record.Job) {
@@ -172,7 +197,12 @@ func (w *world) do(j record.Job) {
 	case record.KindProfile:
 		res.Profile = []string{"profile/trace.json.gz"}
 	case record.KindCell:
-		w.search(j, dir, m, &res)
+		if w.plan.Policy.Method == search.Vtune {
+			res.Utilization = w.lowered
+			w.tune(j, dir, m, &res)
+		} else {
+			w.search(j, dir, m, &res)
+		}
 	}
 	switch {
 	case m.cause == record.CauseLost:

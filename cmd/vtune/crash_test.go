@@ -20,6 +20,7 @@ import (
 )
 
 const crashSpec = `model: llama-8b
+method: auto_tune
 max_model_len: 2048
 workload: {input_len: 1800, output_len: 4}
 grid: {max_num_seqs: [8], max_num_batched_tokens: [2048]}
@@ -28,10 +29,23 @@ server:
   environment: {VLLM_SIM_TIME_SCALE: "400", VLLM_SIM_HARDWARE: h200-like}
 `
 
+// vtuneSpec has the cell's work done, and its trace made, by the probe's job.
+const vtuneSpec = `model: llama-8b
+max_model_len: 2048
+workload: {input_len: 1800, output_len: 4, vocab_size: 32000}
+grid: {max_num_seqs: [8], max_num_batched_tokens: [2048]}
+test: {max_requests: 200}
+server:
+  command: vllm-sim
+  environment: {VLLM_SIM_TIME_SCALE: "200", VLLM_SIM_HARDWARE: h200-like}
+`
+
 // victim is a process to kill, told from the others by what stands in its command line.
 type victim struct {
 	name string
 	role string
+	spec string
+	jobs int // at the scheduler, at least
 }
 
 // Whichever process is killed, at whichever step of its protocol, the same commands run again bring the run to its right end:
@@ -39,8 +53,10 @@ type victim struct {
 func TestAProcessMayBeKilledAtEveryStep(t *testing.T) {
 	t.Parallel()
 	for _, v := range []victim{
-		{"submit", "submit"}, {"collect", "collect"},
-		{"agent of the probe", "probe-1/assignment.json"}, {"agent of a cell", "s8-t2048-1/assignment.json"}, {"agent of the profile", "profile-1/assignment.json"},
+		{"submit", "submit", crashSpec, 3}, {"collect", "collect", crashSpec, 3},
+		{"agent of the probe", "probe-1/assignment.json", crashSpec, 3}, {"agent of a cell", "s8-t2048-1/assignment.json", crashSpec, 3},
+		{"agent of the profile", "profile-1/assignment.json", crashSpec, 3},
+		{"agent of the probe with its rider", "probe-1/assignment.json", vtuneSpec, 1},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
@@ -90,7 +106,7 @@ func (p *play) act() {
 		return
 	}
 	spec, once := filepath.Join(base, "spec.yaml"), filepath.Join(base, "killed")
-	if err := os.WriteFile(spec, []byte(crashSpec), 0o644); err != nil {
+	if err := os.WriteFile(spec, []byte(p.victim.spec), 0o644); err != nil {
 		p.errorf("%w", err)
 	}
 	env := append(environment(base), "VTUNE_CRASH_AT="+fmt.Sprint(p.step), "VTUNE_CRASH_ROLE="+p.victim.role, "VTUNE_CRASH_ONCE="+once)
@@ -152,7 +168,7 @@ func (p *play) endedWell(dir record.Dir) {
 			p.errorf("%s is at the scheduler twice", r.Name)
 		}
 	}
-	if len(names) < 3 {
+	if len(names) < p.victim.jobs {
 		p.errorf("the scheduler has %v", names)
 	}
 	if left := remains(dir); len(left) > 0 {

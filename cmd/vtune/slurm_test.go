@@ -19,6 +19,7 @@ import (
 
 // walkSpec has two cells whose walks are short and far from any doubt: at the limit's two sides P99 differs by a factor of two.
 const walkSpec = `model: llama-8b
+method: auto_tune
 max_model_len: 4096
 workload: {input_len: 3000, output_len: 20, cache_hit_pct: 60}
 limit: {p99_e2el_ms: 6400}
@@ -231,6 +232,7 @@ func TestACellGoesOnAfterItsTimeLimit(t *testing.T) {
 	env := lab(t)
 	spec := filepath.Join(t.TempDir(), "spec.yaml")
 	text := `model: llama-8b
+method: auto_tune
 max_model_len: 2048
 workload: {input_len: 1800, output_len: 20}
 limit: {p99_e2el_ms: 1}

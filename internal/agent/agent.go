@@ -21,6 +21,7 @@ import (
 	"vtune/internal/fsx"
 	"vtune/internal/proc"
 	"vtune/internal/record"
+	"vtune/internal/search"
 	"vtune/internal/vllm"
 )
 
@@ -95,7 +96,7 @@ func Run(ctx context.Context, c Config) (diag.Code, error) {
 	if err := fsx.ReadJSON(c.Assignment, &a); err != nil {
 		return Failed, fmt.Errorf("assignment: %w", err)
 	}
-	w := newWork(c, a)
+	w := newWork(c, a, Mark(c.Dir, a.Job))
 	if _, err := os.Stat(c.Dir.Cancelled()); err == nil {
 		w.say("skipped: the run was cancelled")
 		w.event("skipped", "the run was cancelled")
@@ -109,22 +110,29 @@ func Run(ctx context.Context, c Config) (diag.Code, error) {
 	}
 	ctx, cancel := stoppable(ctx, c.Stop)
 	defer cancel()
-	return w.finish(conclude(ctx, w.do(ctx)))
+	code, err := w.finish(conclude(ctx, w.supervised(ctx)))
+	// The job's end is the probe's: what depends on it shall not wait for how its riders fare.
+	w.carry(ctx, err == nil)
+	return code, err
+}
+
+func (w *work) supervised(ctx context.Context) (err error) {
+	if w.supervisor, err = proc.Supervise(w.mark); err != nil {
+		return err
+	}
+	return w.do(ctx)
 }
 
 // do runs the assignment; its error says how the attempt ended (see conclude).
 func (w *work) do(ctx context.Context) error {
-	supervisor, err := proc.Supervise(w.mark)
-	if err != nil {
-		return err
-	}
-	w.supervisor = supervisor
-	switch w.a.Kind {
-	case record.KindProbe:
+	switch {
+	case w.a.Kind == record.KindProbe:
 		return w.probe(ctx)
-	case record.KindCell:
+	case w.a.Kind == record.KindCell && w.a.Policy.Method == search.Vtune:
+		return w.tune(ctx)
+	case w.a.Kind == record.KindCell:
 		return w.cell(ctx)
-	case record.KindProfile:
+	case w.a.Kind == record.KindProfile:
 		return w.profile(ctx)
 	}
 	return fmt.Errorf("an assignment of unknown kind %q", w.a.Kind)
@@ -170,6 +178,8 @@ func conclude(ctx context.Context, err error) ending {
 	switch {
 	case err == nil:
 		return ending{outcome: record.OutcomeDone}
+	case errors.As(err, &end) && end.outcome == record.OutcomeDone: // and has something to say
+		return *end
 	case ctx.Err() != nil:
 		if !errors.As(context.Cause(ctx), &stop) {
 			stop = &stopError{record.CauseStopped}
@@ -189,7 +199,7 @@ func (w *work) finish(end ending) (diag.Code, error) {
 	r := &w.result
 	r.Outcome, r.Cause, r.Message = end.outcome, end.cause, message
 	r.Ended = w.c.Now()
-	r.Ledger = w.ledger.close(r.Ended)
+	r.Ledger = w.ledger.Close(r.Ended)
 	r.Complete = true
 	w.say("%s", strings.Join(slices.DeleteFunc([]string{string(r.Outcome), string(r.Cause), message}, blank), ": "))
 	if err := fsx.PublishJSON(w.dir.Result(), r); err != nil {

@@ -28,18 +28,17 @@ func (w *work) cell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer srv.stop(ctx)
-	w.result.ServerVersion = srv.version
+	defer w.stop(ctx, srv)
 	for next.Action == search.Try {
 		if w.result.Observations > 0 {
 			if w.a.StopAfterInf && !next.Load.Rate.IsInf() {
 				return &ending{record.OutcomeContinue, record.CauseRateLater, "the rate search is a follow-up"}
 			}
-			if err := srv.settle(ctx); err != nil {
+			if err := w.settle(ctx, srv, record.SpendWaiting); err != nil {
 				return err
 			}
 		}
-		o, err := w.observe(ctx, srv, c, next.Load, w.c.Load)
+		o, err := w.observe(ctx, srv, c, record.Observation{Cell: w.a.Cell.ID, Load: next.Load, Seed: w.a.Seed}, w.c.Load)
 		if err != nil {
 			return err
 		}
@@ -49,7 +48,8 @@ func (w *work) cell(ctx context.Context) error {
 	return verdict(next)
 }
 
-// verdict is what the end of a search means for an attempt. No answer within the SLO is an answer; no valid observation is not.
+// verdict is what the end of a search means for an attempt. No answer within the SLO is an answer, and so is that the cell cannot
+// win; no valid observation is not.
 func verdict(d search.Decision) error {
 	switch {
 	case d.Action == search.Accept:

@@ -2,27 +2,21 @@ package agent
 
 import (
 	"cmp"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
-	"time"
 
+	"vtune/internal/client"
 	"vtune/internal/record"
+	"vtune/internal/search"
+	"vtune/internal/serving"
 	"vtune/internal/vllm"
 )
 
-const (
-	traceEvery = 250 * time.Millisecond
-	// traceQuiet ends the wait for a trace that nobody writes any more: the client was told that it is written.
-	traceQuiet = 2 * time.Minute
-	// traceProgress is how often a person is told that a trace is still being written.
-	traceProgress = 30 * time.Second
-)
+// tracedSteps bound the trace of a cell's own server where the assignment does not: it must not cost what the search saved.
+const tracedSteps = 20
 
 // profile puts one load on a server with its profiler on, and moves the trace to where the run keeps it. Writing it takes
 // minutes, so it comes last in the server's life and is waited for.
@@ -38,175 +32,104 @@ func (w *work) profile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	trace, err := filepath.Abs(w.dir.Trace())
+	profiler, err := w.profiler(version, w.a.ProfileIterations)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(trace, 0o755); err != nil {
-		return err
-	}
-	srv, err := w.start(ctx, vllm.Serve{
-		Server: w.a.Server, Cell: w.a.Cell, Utilization: utilization,
-		Profiler: &vllm.Profiler{Dir: trace, Iterations: w.a.ProfileIterations, Version: version},
-	}, w.dir.ServerLog())
+	srv, err := w.start(ctx, vllm.Serve{Server: w.a.Server, Cell: w.a.Cell, Utilization: utilization, Profiler: profiler}, w.dir.ServerLog())
 	if err != nil {
 		return err
 	}
-	defer srv.stop(ctx)
-	w.result.ServerVersion = srv.version
+	defer w.stop(ctx, srv)
 	w.event("profile", "tracing "+w.a.Profile.String())
-	o, err := w.observe(ctx, srv, watchedClient{c, w, trace}, *w.a.Profile, w.c.Load+w.c.Trace)
-	if err != nil {
+	o := record.Observation{Cell: w.a.Cell.ID, Load: *w.a.Profile, Seed: w.a.Seed}
+	if o, err = w.observe(ctx, srv, w.traced(c), o, w.c.Load+w.c.Trace); err != nil {
 		return err
 	}
 	if o.Verdict == record.Invalid {
 		return &ending{record.OutcomeFailed, o.Cause, o.Detail}
 	}
-	if err := w.awaitTrace(ctx, srv, trace); err != nil {
+	if err := w.awaitTrace(ctx, srv); err != nil {
 		return err
 	}
-	srv.stop(ctx) // before the files are moved: now nobody writes to them
-	return w.keepTrace(trace)
+	w.stop(ctx, srv) // before the files are moved: now nobody writes to them
+	return w.keepTrace(srv.TraceDir())
 }
 
-// watchedClient tells how a trace grows while the client waits for it.
-type watchedClient struct {
-	client
-	w     *work
-	trace string
-}
-
-func (c watchedClient) Measure(ctx context.Context, t target) (measurement, error) {
-	watching, cancel := context.WithCancel(ctx)
-	idleSince := make(chan time.Time, 1)
-	go func() { idleSince <- c.watch(watching, t.Server) }()
-	m, err := c.client.Measure(ctx, t)
-	cancel()
-	if since := <-idleSince; m.Writing == 0 && !since.IsZero() {
-		m.Writing = c.w.c.Now().Sub(since)
+// profiler writes to the attempt's folder of traces, which is made here.
+func (w *work) profiler(version string, iterations int) (*vllm.Profiler, error) {
+	dir, err := filepath.Abs(w.dir.Trace())
+	if err != nil {
+		return nil, err
 	}
-	return m, err
-}
-
-// watch returns when the server last became idle after it had been busy: since then it writes its trace. Zero: not seen.
-func (c watchedClient) watch(ctx context.Context, srv *server) (idleSince time.Time) {
-	tick := time.NewTicker(traceEvery)
-	defer tick.Stop()
-	busy, told := false, time.Time{}
-	for {
-		select {
-		case <-ctx.Done():
-			return idleSince
-		case <-tick.C:
-		}
-		m, err := srv.api.Metrics(ctx)
-		now := c.w.c.Now()
-		switch {
-		case err != nil: // a server that writes a trace may be slow to answer
-		case !m.Idle():
-			busy, idleSince = true, time.Time{}
-		case busy && idleSince.IsZero():
-			idleSince = now
-		}
-		if !idleSince.IsZero() && now.Sub(cmp.Or(told, idleSince)) >= traceProgress {
-			told = now
-			text := fmt.Sprintf("the trace is being written for %.0f s, %.1f MB so far", now.Sub(idleSince).Seconds(), size(c.trace)/1e6)
-			c.w.event("profile", text)
-			c.w.say("%s", text)
-		}
+	if w.a.Kind != record.KindProfile {
+		iterations = cmp.Or(iterations, tracedSteps)
 	}
+	return &vllm.Profiler{Dir: dir, Iterations: iterations, Version: version}, os.MkdirAll(dir, 0o755)
 }
 
-// awaitTrace waits until there is a trace, nothing in its folder grows, and every file can be read to its end.
-func (w *work) awaitTrace(ctx context.Context, srv *server, dir string) error {
+func (w *work) awaitTrace(ctx context.Context, srv *serving.Server) error {
 	defer w.spending(record.SpendProfile)()
-	patience := time.NewTimer(w.c.Trace)
-	defer patience.Stop()
-	quiet := time.NewTimer(min(traceQuiet, w.c.Trace))
-	defer quiet.Stop()
-	tick := time.NewTicker(traceEvery)
-	defer tick.Stop()
-	last, checked, lacks := -1.0, -1.0, errors.New("no trace file")
-	for {
-		now := size(dir)
-		if now != last {
-			quiet.Reset(min(traceQuiet, w.c.Trace))
-		} else if now != checked { // reading hundreds of megabytes once for each size is enough
-			if lacks = whole(dir); lacks == nil {
-				return nil
-			}
-			checked = now
-		}
-		last = now
-		select {
-		case <-srv.alive.Done():
-			return srv.ended(ctx)
-		case <-patience.C:
-			return late("the trace is not complete after %v: %v", w.c.Trace, lacks)
-		case <-quiet.C:
-			return late("the profiler writes nothing more: %v", lacks)
-		case <-tick.C:
-		}
+	return srv.AwaitTrace(ctx, w.c.Trace)
+}
+
+// traceWinner has the server of a cell that is the best so far trace a load, as its last act. The files stay with the attempt.
+// Whatever goes wrong with it is told, and spoils nothing: the cell's answer is there.
+func (t *tuning) traceWinner(ctx context.Context, native search.Decision) {
+	w := t.w
+	if !w.a.TraceWinner || native.Action != search.Accept || t.srv == nil || t.client.IDs == nil || !t.leads(*native.Best) {
+		return
+	}
+	err := t.trace(ctx, native.Best.Load.Rate)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		t.notes = append(t.notes, "no trace: "+context.Cause(ctx).Error())
+	case err != nil:
+		t.notes = append(t.notes, "no trace: "+err.Error())
+		w.say("no trace: %v", err)
 	}
 }
 
-func late(format string, args ...any) error {
-	return &ending{record.OutcomeFailed, record.CauseTimeout, fmt.Sprintf(format, args...)}
-}
-
-// whole is nil when dir holds a trace and no file in it is cut short.
-func whole(dir string) error {
-	files, err := os.ReadDir(dir)
+func (t *tuning) trace(ctx context.Context, rate record.Rate) error {
+	w, srv := t.w, t.srv
+	if srv.TraceDir() == "" {
+		return errors.New("the server has no profiler")
+	}
+	if err := w.settle(ctx, srv, record.SpendDraining); err != nil {
+		return err
+	}
+	l := record.Load{Rate: rate, Requests: w.a.Policy.RateRequests}
+	target := w.target(srv, w.result.Observations+1, l, w.a.Seed)
+	target.Profile = true
+	w.event("profile", "tracing "+l.String())
+	m, err := w.measure(srv, w.traced(t.client), target, w.c.Load+w.c.Trace+w.arrivals(l))
+	switch {
+	case err != nil:
+		return err
+	case m.Metrics.Failed > 0:
+		return fmt.Errorf("%d requests of its load failed: %s", m.Metrics.Failed, m.Note)
+	}
+	if err := w.awaitTrace(ctx, srv); err != nil {
+		return err
+	}
+	w.stop(ctx, srv) // now nobody writes to them
+	files, err := os.ReadDir(srv.TraceDir())
 	if err != nil {
 		return err
 	}
-	traces := 0
 	for _, f := range files {
-		if !strings.Contains(f.Name(), ".trace.json") {
-			continue
-		}
-		traces++
-		if err := readable(filepath.Join(dir, f.Name())); err != nil {
-			return fmt.Errorf("%s: %w", f.Name(), err)
-		}
+		w.result.Profile = append(w.result.Profile, w.c.Dir.Rel(filepath.Join(srv.TraceDir(), f.Name())))
 	}
-	if traces == 0 {
-		return errors.New("no trace file")
-	}
+	w.say("%d trace files, %.1f MB", len(files), serving.Size(srv.TraceDir())/1e6)
 	return nil
 }
 
-// readable reads a compressed file to its end, which its checksum stands at.
-func readable(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if !strings.HasSuffix(path, ".gz") {
-		return nil
-	}
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, z)
-	return err
-}
-
-// size of the files in dir, in bytes; what cannot be read counts as nothing.
-func size(dir string) float64 {
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return 0
-	}
-	sum := 0.0
-	for _, f := range files {
-		if info, err := f.Info(); err == nil {
-			sum += float64(info.Size())
-		}
-	}
-	return sum
+// traced is a client whose load the server traces: the wait for the trace is told as it grows.
+func (w *work) traced(c measurer) client.Traced {
+	return client.Traced{Client: c, Now: w.c.Now, Tell: func(text string) {
+		w.event("profile", text)
+		w.say("%s", text)
+	}}
 }
 
 // keepTrace moves the files to the run's profile folder, under their own names: the profiler puts the time into them.
@@ -225,6 +148,6 @@ func (w *work) keepTrace(dir string) error {
 		}
 		w.result.Profile = append(w.result.Profile, w.c.Dir.Rel(to))
 	}
-	w.say("%d trace files, %.1f MB", len(files), size(w.c.Dir.Profile())/1e6)
+	w.say("%d trace files, %.1f MB", len(files), serving.Size(w.c.Dir.Profile())/1e6)
 	return nil
 }

@@ -11,8 +11,10 @@ import (
 	"strings"
 
 	"vtune/internal/fsx"
+	"vtune/internal/ledger"
 	"vtune/internal/proc"
 	"vtune/internal/record"
+	"vtune/internal/serving"
 )
 
 // work is one attempt under way.
@@ -23,15 +25,19 @@ type work struct {
 	mark       string
 	supervisor *proc.Supervisor
 	result     record.Result
-	ledger     *ledger
+	ledger     *ledger.Ledger
 	events     int
 	secrets    []string
+	warm       *serving.Server // up already, or to be left up for what rides on this job
+	leave      bool            // a rider follows: leave the server up
+	lacks      map[string]bool // flags that the server refused and that vtune can do without
 }
 
-func newWork(c Config, a record.Assignment) *work {
+// newWork is an attempt that has not begun. The mark is that of the job whose process does it.
+func newWork(c Config, a record.Assignment, mark string) *work {
 	now := c.Now()
 	w := &work{
-		c: c, a: a, dir: c.Dir.Attempt(a.Kind, a.Cell.ID, a.Attempt), mark: Mark(c.Dir, a.Job), ledger: newLedger(now),
+		c: c, a: a, dir: c.Dir.Attempt(a.Kind, a.Cell.ID, a.Attempt), mark: mark, ledger: ledger.New(now), lacks: map[string]bool{},
 		result: record.Result{
 			Schema: record.Schema, Run: a.Run, Job: a.Job, Kind: a.Kind, Attempt: a.Attempt, Node: node(c.Env),
 			SchedulerID: c.SchedulerID, Started: now,
@@ -101,8 +107,8 @@ func (w *work) say(format string, args ...any) {
 
 // spending books the time from now on; calling what it returns goes back to what was before.
 func (w *work) spending(activity string) (back func()) {
-	before := w.ledger.enter(activity, w.c.Now())
-	return func() { w.ledger.enter(before, w.c.Now()) }
+	before := w.ledger.Enter(activity, w.c.Now())
+	return func() { w.ledger.Enter(before, w.c.Now()) }
 }
 
 // redact keeps secrets out of what is published and logged: a server may well print its environment when it dies.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"vtune/collect"
@@ -66,6 +67,7 @@ func (t *Tuning) submitAll(ctx context.Context, units []record.Unit, follow []co
 	}
 	for _, f := range follow {
 		j := jobs.Job(t.spec, f.Kind, f.Cell, f.Attempt)
+		j.Emulates = f.Emulates
 		u := record.Unit{ID: j.ID, Jobs: []record.Job{j}}
 		if err := t.writeUnit(u, &f); err != nil {
 			return fmt.Errorf("follow-up %s: %w", j.ID, err)
@@ -82,7 +84,9 @@ func (t *Tuning) assignment(j record.Job, f *collect.FollowUp) record.Assignment
 	if f == nil {
 		return a
 	}
-	a.Known, a.Utilization = f.Known, f.Utilization
+	a.Known, a.Utilization, a.Hint = f.Known, f.Utilization, f.Hint
+	// Those that rode on an attempt that ended without them are followed up by jobs of their own.
+	a.Riders = nil
 	a.StopAfterInf = a.StopAfterInf && len(f.Known) == 0 // a cell that has its inf run gets a job for the walk
 	if f.Profile != nil {
 		a.Cell, a.Profile = f.Profile.Cell, &f.Profile.Load
@@ -108,10 +112,15 @@ func (t *Tuning) Seen(ctx context.Context) ([]collect.Seen, error) {
 		if !ok || task >= len(u.Jobs) {
 			continue
 		}
-		seen = append(seen, collect.Seen{
+		v := collect.Seen{
 			Job: u.Jobs[task].ID, Over: s.State.Ended(), Stuck: s.State == jobs.Stuck, Cause: s.State.Cause(),
 			Word: s.Word, Reason: s.Reason, Exit: s.ExitCode, Node: s.Node,
-		})
+		}
+		seen = append(seen, v)
+		for _, rider := range u.Riders {
+			v.Job = rider.ID
+			seen = append(seen, v)
+		}
 	}
 	return seen, nil
 }
@@ -137,6 +146,10 @@ func (t *Tuning) cancelJobs(ctx context.Context, ids []string) error {
 				h.ID = fmt.Sprintf("%s_%d", id, i)
 			}
 			handles = append(handles, h)
+		}
+		// A rider is ended with its carrier, whose own work is over when the rider's has begun.
+		if slices.ContainsFunc(u.Riders, func(j record.Job) bool { return wanted[j.ID] }) && !wanted[u.Jobs[0].ID] {
+			handles = append(handles, jobs.Handle{ID: id, Cluster: u.cluster})
 		}
 	}
 	if len(handles) == 0 {

@@ -1,7 +1,9 @@
 package tuning
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -26,6 +28,9 @@ func (t *Tuning) writeUnit(u record.Unit, f *collect.FollowUp) error {
 	writers.SetLimit(16)
 	for _, j := range u.Jobs {
 		writers.Go(func() error { return t.writeJob(j, f) })
+	}
+	for _, j := range u.Riders {
+		writers.Go(func() error { return t.writeRider(j, u.Jobs[0]) })
 	}
 	if err := writers.Wait(); err != nil {
 		return err
@@ -65,6 +70,24 @@ func (t *Tuning) writeJob(j record.Job, f *collect.FollowUp) error {
 		template = templates.Slurm
 	}
 	return t.writeScript(j.ID, template, v)
+}
+
+// writeRider: a job whose work is done inside another one has an assignment and no script. Its log is its carrier's.
+func (t *Tuning) writeRider(j, carrier record.Job) error {
+	if err := os.MkdirAll(t.Dir.Job(j.ID), 0o755); err != nil {
+		return err
+	}
+	if err := fsx.PublishJSON(t.Dir.Assignment(j.ID), t.assignment(j, nil)); err != nil {
+		return err
+	}
+	log, err := filepath.Rel(t.Dir.Job(j.ID), t.Dir.JobLog(carrier.ID))
+	if err != nil {
+		return err
+	}
+	if err := os.Symlink(log, t.Dir.JobLog(j.ID)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 func (t *Tuning) view(id string, j record.Job) templates.View {

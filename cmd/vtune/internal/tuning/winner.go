@@ -13,7 +13,13 @@ func (t *Tuning) ServeCommand(st record.State) (string, error) {
 		return "", nil
 	}
 	a := t.assignment(record.Job{Kind: record.KindProfile, Attempt: 1}, nil)
-	argv := vllm.Serve{Server: a.Server, Cell: st.Best.Cell, Utilization: st.Utilization}.Public()
+	utilization := st.Utilization
+	for _, c := range st.Cells {
+		if c.Cell == st.Best.Cell && c.Utilization > 0 {
+			utilization = c.Utilization // what survived the load
+		}
+	}
+	argv := vllm.Serve{Server: a.Server, Cell: st.Best.Cell, Utilization: utilization}.Public()
 	if len(a.Server.Environment) > 0 {
 		argv = append(settings(a.Server.Environment), argv...)
 	}

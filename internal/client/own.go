@@ -1,42 +1,33 @@
-package agent
+package client
 
 import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"vtune/internal/fsx"
 	"vtune/internal/load"
 	"vtune/internal/record"
+	"vtune/internal/serving"
 	"vtune/internal/vllm"
 )
 
-// ownClient measures with internal/load, in this process: no start-up, and a timeline for each request.
-type ownClient struct{ w *work }
+// Own measures what `vllm bench serve` would, in this process: no start-up, and a timeline for each request.
+type Own struct{ Setting }
 
-func (c ownClient) Measure(ctx context.Context, t target) (m measurement, err error) {
-	to := load.Target{BaseURL: fmt.Sprintf("http://%s:%d", vllm.Loopback, t.Server.port), APIKey: t.Server.key}
-	workload := c.workload(t.Load)
+// Measure is as Bench's.
+func (c Own) Measure(ctx context.Context, t Target) (m Measurement, err error) {
+	to, workload := address(t.Server), c.workload(t)
 	// `vllm bench serve` sends its first prompt once before it measures; both clients must leave the cache alike.
 	if err := load.Once(ctx, to, workload); err != nil {
 		return m, cause(ctx, err)
 	}
-	if t.Profile {
-		if err := t.Server.api.StartProfile(ctx); err != nil {
-			return m, cause(ctx, err)
-		}
-	}
-	report, err := load.Run(ctx, to, workload)
+	report, writing, err := c.run(ctx, t, to, workload, nil)
 	if err != nil {
 		return m, cause(ctx, err)
 	}
-	if t.Profile {
-		began := c.w.c.Now()
-		if err := t.Server.api.StopProfile(ctx); err != nil {
-			return m, cause(ctx, err)
-		}
-		m.Writing = c.w.c.Now().Sub(began)
-	}
+	m.Writing, m.Loading = writing, report.Summary.Duration
 	m.Metrics, m.Note = metrics(report.Summary), report.Summary.FirstError
 	if err := fsx.PublishJSON(t.Raw, report); err != nil {
 		return m, err
@@ -44,27 +35,42 @@ func (c ownClient) Measure(ctx context.Context, t target) (m measurement, err er
 	return m, fsx.Publish(t.Log, []byte(table(t.Load, m)), 0o644)
 }
 
-// cause prefers the reason of a context that ended to the error of the call that noticed.
-func cause(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+// run brackets the load with the profiler where that is asked for.
+func (s Setting) run(ctx context.Context, t Target, to load.Target, w load.Workload, watch *load.Watch) (r load.Report, writing time.Duration, err error) {
+	if t.Profile {
+		if err := t.Server.API.StartProfile(ctx); err != nil {
+			return r, 0, err
+		}
 	}
-	return err
+	if r, err = load.Run(ctx, to, w, watch); err != nil || !t.Profile {
+		return r, 0, err
+	}
+	began := s.Now()
+	err = t.Server.API.StopProfile(ctx)
+	return r, s.Now().Sub(began), err
+}
+
+func address(s *serving.Server) load.Target {
+	return load.Target{BaseURL: fmt.Sprintf("http://%s:%d", vllm.Loopback, s.Port), UnixSocket: s.Socket, APIKey: s.Key}
 }
 
 // workload is what `vllm bench serve` sends with the flags that vtune gives it.
-func (c ownClient) workload(l record.Load) load.Workload {
-	a := c.w.a
-	prefix := a.Workload.PrefixLen()
-	w := load.Workload{
-		Model: a.Server.Model, Requests: l.Requests, Rate: float64(l.Rate), Rescale: true, Seed: uint64(a.Seed),
-		InputLen: a.Workload.InputLen - prefix, PrefixLen: prefix, OutputLen: a.Workload.OutputLen,
-		Temperature: new(float64), IgnoreEOS: true, Percentiles: []float64{50, 90, 99},
-	}
-	if a.Policy.LimitMS > 0 {
-		w.Goodput = []load.Objective{{Metric: load.E2EL, LimitMS: a.Policy.LimitMS}}
+func (c Own) workload(t Target) load.Workload {
+	w := c.requests(t)
+	w.Rescale, w.From = true, load.FromSent
+	if limit := c.Assignment.Policy.LimitMS; limit > 0 {
+		w.Goodput = []load.Objective{{Metric: load.E2EL, LimitMS: limit}}
 	}
 	return w
+}
+
+func (s Setting) requests(t Target) load.Workload {
+	prefix := s.Assignment.Workload.PrefixLen()
+	return load.Workload{
+		Model: s.Assignment.Server.Model, Requests: t.Load.Requests, Rate: float64(t.Load.Rate), Seed: uint64(t.Seed),
+		InputLen: s.Assignment.Workload.InputLen - prefix, PrefixLen: prefix, OutputLen: s.Assignment.Workload.OutputLen,
+		Temperature: new(float64), IgnoreEOS: true, Percentiles: []float64{50, 90, 99},
+	}
 }
 
 func metrics(s load.Summary) record.Metrics {
@@ -95,7 +101,7 @@ func latency(d load.Distribution) record.Latency {
 }
 
 // table is the log of a load, with the lines that people grep in the script's logs.
-func table(l record.Load, m measurement) string {
+func table(l record.Load, m Measurement) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "vtune load client: %s\n", l)
 	for _, row := range []struct {
@@ -109,6 +115,9 @@ func table(l record.Load, m measurement) string {
 		{"P99 E2EL (ms):", m.Metrics.E2EL.P99},
 	} {
 		fmt.Fprintf(&b, "%-40s %.2f\n", row.name, row.number)
+	}
+	if j := m.Judged; j != nil {
+		fmt.Fprintf(&b, "%-40s %s: %s\n", "Verdict:", j.Verdict, j.Reason)
 	}
 	if m.Note != "" {
 		fmt.Fprintf(&b, "first failed request: %s\n", m.Note)
