@@ -4,7 +4,7 @@
 //
 // "P99 <= L" is a statement about a share: at most 1 % of the requests exceed L. With p the share that is allowed, a run passes
 // when a share above (1+zone)p is ruled out at the test's error rate, and misses when one below (1-zone)p is. What neighbours in a
-// queue share counts once: see Effective in steady.go and the rules in test.go, each with the assumption it rests on.
+// queue share counts once: see the rules in rules.go, each with the assumption it rests on.
 package verdict
 
 import (

@@ -257,7 +257,6 @@ func (e evidence) futile(t record.Test, times float64) bool {
 	e.n, e.over, e.effective, e.span = e.n*times, e.over*times, e.effective*times, e.span*times
 	e.tail.clusters *= times
 	e.tail.n *= times
-
 	verdict, _ := e.decide(t)
 	return verdict == record.Unsure
 }
@@ -336,7 +335,7 @@ func (e evidence) interval() record.Interval {
 	p, n := e.over/e.n, max(e.effective, 1)
 	centre := (p + z*z/(2*n)) / (1 + z*z/n)
 	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
-	return record.Interval{Value: p, Low: max(0, centre-half), High: min(1, centre+half)}
+	return record.Interval{Value: p, Low: min(p, max(0, centre-half)), High: max(p, min(1, centre+half))}
 }
 
 // quantile is the latency at the limit's percentile, with the interval that its rank has.
@@ -345,9 +344,8 @@ func (e evidence) quantile() record.Interval {
 		return record.Interval{}
 	}
 	se := 2.576 * math.Sqrt(e.allowed*(1-e.allowed)/max(e.effective, 1))
-	return record.Interval{
-		Value: e.tail.at(e.allowed), Low: e.tail.at(min(1, e.allowed+se)), High: e.tail.at(max(e.allowed-se, e.allowed/10)),
-	}
+	v := e.tail.at(e.allowed)
+	return record.Interval{Value: v, Low: min(v, e.tail.at(min(1, e.allowed+se))), High: max(v, e.tail.at(max(e.allowed-se, e.allowed/10)))}
 }
 
 // binomial is the probability that of n independent requests, each beyond with probability p, at most k are.

@@ -1,0 +1,110 @@
+package verdict
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"vtune/internal/record"
+)
+
+// steadily answers requests that need 100 to 200 ms, of which the first token takes a half, in 10 gaps of which some are long.
+func steadily(n int, rate, longGaps float64) []Request {
+	rng := rand.New(rand.NewPCG(3, 4))
+	rs := arrivals(rng, n, rate)
+	for i := range rs {
+		ms := 100 + 100*rng.Float64()
+		rs[i].TTFT, rs[i].TPOT = ms/2, ms/20
+		answer(&rs[i], ms/1000)
+		for range 10 {
+			gap := ms / 20
+			if rng.Float64() < longGaps {
+				gap = 1000
+			}
+			rs[i].Gaps = append(rs[i].Gaps, float32(gap))
+		}
+	}
+	return rs
+}
+
+func limit(m record.Metric, p, ms float64) record.Limit {
+	return record.Limit{Metric: m, Percentile: p, MS: ms}
+}
+
+// Every percentile of every metric is a share of its samples; a load holds several limits if it holds each, and a goodput if so many
+// requests are within all of them at once.
+func TestLimitsOfEveryKind(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		limits   []record.Limit
+		goodput  float64
+		longGaps float64
+		want     record.Verdict
+	}{
+		{"a TTFT that holds", []record.Limit{limit(record.TTFT, 99, 150)}, 0, 0, record.Pass},
+		{"a TTFT that does not", []record.Limit{limit(record.TTFT, 99, 70)}, 0, 0, record.Miss},
+		{"a median", []record.Limit{limit(record.E2EL, 50, 180)}, 0, 0, record.Pass},
+		{"a median that does not hold", []record.Limit{limit(record.E2EL, 50, 120)}, 0, 0, record.Miss},
+		{"TPOT", []record.Limit{limit(record.TPOT, 95, 15)}, 0, 0, record.Pass},
+		{"one of two misses", []record.Limit{limit(record.E2EL, 99, 400), limit(record.TTFT, 99, 70)}, 0, 0, record.Miss},
+		{"both hold", []record.Limit{limit(record.E2EL, 99, 400), limit(record.TTFT, 99, 200)}, 0, 0, record.Pass},
+		{"few long gaps", []record.Limit{limit(record.ITL, 99, 50)}, 0, 0.001, record.Pass},
+		{"many long gaps", []record.Limit{limit(record.ITL, 99, 50)}, 0, 0.1, record.Miss},
+		{"goodput", []record.Limit{limit(record.E2EL, 99, 400), limit(record.TTFT, 99, 200)}, 99, 0, record.Pass},
+		{"goodput that is missed", []record.Limit{limit(record.E2EL, 99, 150), limit(record.TTFT, 99, 200)}, 90, 0, record.Miss},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := record.Policy{Limits: test.limits, GoodputPct: test.goodput, Test: defaults()}
+			rule := Of(p, record.Load{Rate: 10, Purpose: record.Confirm, Requests: budget, Capacity: 100})
+			rs := steadily(budget, 10, test.longGaps)
+			o := rule.Judge(rs, rs[len(rs)-1].Due+10, true)
+			if o.Verdict != test.want {
+				t.Errorf("%s: %s", o.Verdict, o.Reason)
+			}
+			want := len(test.limits)
+			if test.goodput > 0 {
+				want = 1
+			}
+			if len(o.Standings) != want {
+				t.Errorf("%d standings", len(o.Standings))
+			}
+			for _, s := range o.Standings {
+				if s.Share.Low > s.Share.Value || s.Share.High < s.Share.Value || s.At.Low > s.At.Value || s.At.High < s.At.Value {
+					t.Errorf("an interval that does not hold its value: %+v", s)
+				}
+			}
+		})
+	}
+}
+
+// Quick answers are not counted before slow ones are known, and a request that waits longer than the limit is beyond it already.
+func TestOpenRequestsAreNotForgotten(t *testing.T) {
+	rs := steadily(60, 10, 0)
+	for i := 20; i < 60; i++ {
+		rs[i].End, rs[i].TTFT, rs[i].E2EL = 0, 0, 0 // the server stopped answering
+	}
+	p := record.Policy{Limits: []record.Limit{limit(record.E2EL, 99, 500)}, Test: defaults()}
+	rule := Of(p, record.Load{Rate: 10, Purpose: record.Explore, Requests: 200})
+	if o := rule.Judge(rs, rs[59].Due+5, false); o.Verdict != record.Miss {
+		t.Errorf("%s: %s", o.Verdict, o.Reason)
+	}
+	if o := rule.Judge(rs[:21], rs[20].Due+0.1, false); o.Sure() {
+		t.Errorf("%s: %s", o.Verdict, o.Reason)
+	}
+}
+
+// The throughput of requests that come at once is that of full batches, not of the ramps.
+func TestTheThroughputAtInf(t *testing.T) {
+	var rs []Request
+	const batch, seconds = 32, 2.0 // 16 requests/s, in waves
+	for i := range 600 {
+		begin := float64(i/batch) * seconds
+		r := Request{TTFT: begin*1000 + 100}
+		answer(&r, begin+seconds)
+		rs = append(rs, r)
+	}
+	rule := Of(record.Policy{Test: defaults()}, record.Load{Rate: record.Inf, Purpose: record.Bound, Requests: 600})
+	o := rule.Judge(rs, rs[599].End, true)
+	if v := o.Steady.Throughput.Value; o.Verdict != record.Pass || v < 15 || v > 17 {
+		t.Errorf("%s, %v requests/s: %s", o.Verdict, v, o.Reason)
+	}
+}
