@@ -33,32 +33,36 @@ func TestBothMethodsOnARealServer(t *testing.T) {
 	model := filepath.Join(cache, "model")
 	command(t, root, "e2e/make-model", model)
 	for _, method := range []string{"auto_tune", "vtune"} {
-		work := t.TempDir()
-		spec := filepath.Join(work, "spec.yaml")
-		writeSpec(t, filepath.Join(root, "examples", "cpu-vtune", "spec.yaml"), spec, model)
-		rewrite(t, spec, method)
-		began := time.Now()
-		c := exec.CommandContext(t.Context(), "vtune", "run", spec)
-		out, err := c.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", method, err, out)
-		}
-		wall := time.Since(began)
-		dirs, _ := filepath.Glob(filepath.Join(work, "auto-benchmark", "*"))
-		dir := record.Dir(dirs[0])
-		st := read[record.State](t, dir.State())
-		text, err := os.ReadFile(dir.ResultTxt())
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Printf("== method %s: %.0f s of wall clock, %d server starts, %d runs\n%s", method, wall.Seconds(), starts(st), observations(st), text)
-		ledger(t, st)
-		if st.Best == nil {
-			t.Errorf("%s found no answer", method)
-			continue
-		}
-		check(t, model, method, st)
+		t.Run(method, func(t *testing.T) { compare(t, root, model, method) })
 	}
+}
+
+// compare tunes by one method, prints its answer and its ledger, and checks the answer.
+func compare(t *testing.T, root, model, method string) {
+	work := t.TempDir()
+	spec := filepath.Join(work, "spec.yaml")
+	writeSpec(t, filepath.Join(root, "examples", "cpu-vtune", "spec.yaml"), spec, model)
+	rewrite(t, spec, method)
+	began := time.Now()
+	c := exec.CommandContext(t.Context(), "vtune", "run", spec)
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", method, err, out)
+	}
+	wall := time.Since(began)
+	dirs, _ := filepath.Glob(filepath.Join(work, "auto-benchmark", "*"))
+	dir := record.Dir(dirs[0])
+	st := read[record.State](t, dir.State())
+	text, err := os.ReadFile(dir.ResultTxt())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("== method %s: %.0f s of wall clock, %d server starts, %d runs\n%s%s", method, wall.Seconds(), starts(st), observations(st), text, out[bytes.LastIndex(out, []byte("\nrun "))+1:])
+	ledger(t, st)
+	if st.Best == nil {
+		t.Fatalf("%s found no answer", method)
+	}
+	check(t, model, method, st)
 }
 
 // rewrite makes the example one for the local scheduler and the method.

@@ -71,6 +71,9 @@ func (c Sequential) workload(t Target) load.Workload {
 	p := c.Assignment.Policy
 	w := c.requests(t)
 	w.IDs, w.LetIn, w.Burstiness, w.From = c.IDs, t.Load.LetIn, p.Arrivals.Burstiness, load.Clock(p.Arrivals.From)
+	if t.Load.Rate.IsInf() && w.LetIn == 0 {
+		w.LetIn = max(saturating, 4*c.Assignment.Cell.MaxNumSeqs)
+	}
 	w.MaxDuration = time.Duration(p.Test.MaxSeconds * float64(time.Second))
 	for _, l := range p.Limits {
 		if l.Metric != record.ITL { // of gaps and not of requests
@@ -79,6 +82,10 @@ func (c Sequential) workload(t Target) load.Workload {
 	}
 	return w
 }
+
+// saturating is how many requests a server is given at once where the load is all of them: more than it can have in a batch, and
+// less than the connections that a server and its node have room for.
+const saturating = 1024
 
 // judge asks for a run's verdict again and again.
 type judge struct {
