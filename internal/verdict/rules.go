@@ -211,7 +211,7 @@ func (e evidence) decide(t record.Test) (record.Verdict, string) {
 const looks = 6
 
 func (e evidence) short(p1, alpha float64) bool {
-	return e.waits && e.queueBeyond() <= e.allowed && e.spreadBelow(p1, alpha)
+	return e.waits && e.queueBeyond() <= e.allowed && e.spreadBelow(p1, alpha) && e.tail.at(e.allowed/4) <= e.limit
 }
 
 // likely is an exploring run's verdict: a miss as above, a pass when so many were within the limit that a greater share is

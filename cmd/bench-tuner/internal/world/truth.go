@@ -33,7 +33,6 @@ type Truth struct {
 type Oracle struct {
 	scenario    scenario.Scenario
 	utilization map[string]float64
-	saturated   map[string]float64 // by cell: no rate above it is sustained, however late its queue reaches the limit
 	shares      map[asked]float64
 	unit        []time.Duration // arrivals at one a second; at other rates they are closer or further apart
 	due         []time.Duration
@@ -54,7 +53,6 @@ func Find(s scenario.Scenario) (*Oracle, error) {
 	o.due, o.memory = make([]time.Duration, longest), make([]verdict.Request, longest)
 	saturated := o.Truth.Saturated
 	var err error
-	o.saturated = saturated
 	for _, c := range s.Cells {
 		if saturated[c.ID], err = o.saturate(c); err != nil {
 			return nil, err
@@ -186,15 +184,16 @@ func (o *Oracle) Share(c record.Cell, rate, bound float64) (float64, error) {
 	if s, known := o.shares[key]; known {
 		return s, nil
 	}
-	if rate > o.saturated[c.ID] {
-		return 1, nil
-	}
 	g, err := o.gauge(c, rate, longest, bound)
 	if err != nil {
 		return 0, err
 	}
-	o.shares[key] = g.share()
-	return g.share(), nil
+	share := g.share()
+	if g.grows { // sooner or later all are beyond
+		share = 1
+	}
+	o.shares[key] = share
+	return share, nil
 }
 
 // gauge runs up to n requests at a rate.
