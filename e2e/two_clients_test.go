@@ -94,11 +94,21 @@ func TestBothClientsAgreeOnARealServer(t *testing.T) {
 	}
 }
 
-// pin keeps this process, and what it starts, on one core.
+// pin keeps this process, and what it starts, on one core until the test is over.
 func pin(t *testing.T, core int) {
 	t.Helper()
-	var set unix.CPUSet
+	var before, set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		t.Fatal(err)
+	}
 	set.Set(core)
+	confine(t, &set)
+	t.Cleanup(func() { confine(t, &before) })
+}
+
+// confine puts every thread of this process on a set of cores; new threads are where their makers are.
+func confine(t *testing.T, set *unix.CPUSet) {
+	t.Helper()
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +118,7 @@ func pin(t *testing.T, core int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := unix.SchedSetaffinity(id, &set); err != nil && !errors.Is(err, unix.ESRCH) {
+		if err := unix.SchedSetaffinity(id, set); err != nil && !errors.Is(err, unix.ESRCH) {
 			t.Fatal(err)
 		}
 	}
