@@ -82,8 +82,12 @@ func TestBothClientsAgreeOnARealServer(t *testing.T) {
 				t.Logf("%-8s %-5s seed %d: %6.2f req/s, E2EL P50 %7.1f P99 %7.1f ms", l.Rate, clients[which].name, seed+1, m.RequestThroughput, m.E2EL.P50, m.E2EL.P99)
 			}
 		}
-		if vllm, vtune := mean(throughput[0]), mean(throughput[1]); math.Abs(vtune/vllm-1) > 0.03 {
-			t.Errorf("at %s: throughput %.2f by vllm and %.2f by vtune, %.1f %% apart", l.Rate, vllm, vtune, 100*math.Abs(vtune/vllm-1))
+		// Where the machine does not repeat itself to 3 %, nothing can be said to 3 %.
+		within := max(0.03, spread(throughput[0]), spread(throughput[1]))
+		vllm, vtune := mean(throughput[0]), mean(throughput[1])
+		t.Logf("%-8s throughput %.1f %% apart; the repeats spread by up to %.1f %%", l.Rate, 100*math.Abs(vtune/vllm-1), 100*max(spread(throughput[0]), spread(throughput[1])))
+		if math.Abs(vtune/vllm-1) > within {
+			t.Errorf("at %s: throughput %.2f by vllm and %.2f by vtune, further apart than %.1f %%", l.Rate, vllm, vtune, 100*within)
 		}
 		for name, x := range map[string][2][]float64{"P50": median, "P99": p99} {
 			// Three repeats show only some of the spread: the ranges may miss each other by as much as throughputs may differ.
@@ -145,6 +149,9 @@ func mean(x []float64) float64 {
 	}
 	return sum / float64(len(x))
 }
+
+// spread of repeats, relative to their mean.
+func spread(x []float64) float64 { return (slices.Max(x) - slices.Min(x)) / mean(x) }
 
 // serve has a real server up until the test is over.
 func serve(t *testing.T, a record.Assignment) *serving.Server {
