@@ -2,13 +2,10 @@ package load
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"vtune/internal/load/wire"
 )
@@ -21,7 +18,7 @@ func newClient(t Target) *wire.Client {
 		base, dial = "http://localhost", func(context.Context, string, string) (net.Conn, error) { return t.dial() }
 	case t.UnixSocket != "":
 		base, dial = "http://localhost", func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialSocket(ctx, dialer, t.UnixSocket)
+			return wire.DialSocket(ctx, dialer, t.UnixSocket)
 		}
 	}
 	endpoint := t.Endpoint
@@ -37,25 +34,4 @@ func newClient(t Target) *wire.Client {
 		header.Set("Authorization", "Bearer "+t.APIKey)
 	}
 	return wire.NewClient(base+endpoint, header, dial)
-}
-
-// backlogPause is between two tries to reach a socket whose queue of connections is full. Nothing tells when it has room again.
-const backlogPause = time.Millisecond
-
-// dialSocket waits, as a TCP connection would, where more connect at once than a server's queue holds: on a Unix socket that is
-// an error and no waiting. The request has not been sent, so nothing is done twice.
-func dialSocket(ctx context.Context, d *net.Dialer, path string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
-	defer cancel()
-	for {
-		c, err := d.DialContext(ctx, "unix", path)
-		if !errors.Is(err, unix.EAGAIN) {
-			return c, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(backlogPause):
-		}
-	}
 }

@@ -1,5 +1,5 @@
 // Package wire is one completion over HTTP: a body goes out, a stream of events comes back, and each chunk is stamped when it
-// comes. It must not know of a run, nor try anything twice.
+// comes. It must not know of a run, nor send anything twice.
 package wire
 
 import (

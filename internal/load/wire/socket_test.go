@@ -1,4 +1,4 @@
-package load
+package wire
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func TestAFullQueueOfConnectionsIsWaitedFor(t *testing.T) {
 	failed := make(chan error, burst)
 	for range burst {
 		wait.Go(func() {
-			c, err := dialSocket(t.Context(), &net.Dialer{Timeout: 10 * time.Second}, path)
+			c, err := DialSocket(t.Context(), &net.Dialer{Timeout: 10 * time.Second}, path)
 			if err != nil {
 				failed <- err
 				return
@@ -72,7 +72,7 @@ func TestAFullQueueIsNotWaitedForWithoutEnd(t *testing.T) {
 	defer cancel()
 	var refused error
 	for range 5 { // nobody accepts
-		c, err := dialSocket(ctx, &net.Dialer{Timeout: time.Second}, path)
+		c, err := DialSocket(ctx, &net.Dialer{Timeout: time.Second}, path)
 		if err != nil {
 			refused = err
 			break
