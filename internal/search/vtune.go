@@ -345,7 +345,7 @@ func (b bracket) settle() Decision {
 	}
 	rate := b.low
 	// Where a run can be long beside the time in which the queue forgets, what it sees is enough.
-	if left := 1 - b.low/b.bound.Steady.Throughput.Low; left <= 0 || forgets/(left*left) > float64(b.q.Policy.Test.MaxRequests)/4 {
+	if verdict.Relaxed(b.low, b.bound.Steady.Throughput.Low) > float64(b.q.Policy.Test.MaxRequests)/4 {
 		rate = min(rate, b.showable())
 	}
 	for k, o := range b.fails {
@@ -356,9 +356,6 @@ func (b bracket) settle() Decision {
 	}
 	return b.try(rate, record.Confirm)
 }
-
-// forgets: see verdict, where a run is relaxed.
-const forgets = 12
 
 // enoughFails confirming runs in vain, each at a lower rate, end a search.
 const enoughFails = 12

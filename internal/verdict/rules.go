@@ -242,8 +242,7 @@ func (e evidence) settling() float64 {
 	if e.capacity <= e.rate {
 		return 0
 	}
-	left := 1 - e.rate/e.capacity
-	return 2 / (left * left)
+	return Relaxed(e.rate, e.capacity) / relaxations
 }
 
 // So few requests are enough to call a pass likely, where the tail that they show ends well below the limit.
@@ -264,12 +263,15 @@ func (e evidence) futile(t record.Test, times float64) bool {
 // relaxed reports whether the run is long beside the time in which a queue forgets: 2/(1-rho)^2 requests in a queue of requests
 // of one shape (M/D/1), where rho is the share of the capacity that is used. A shorter look sees one state of the queue, not its
 // distribution.
-func (e evidence) relaxed() bool {
-	if e.capacity <= e.rate {
-		return false
+func (e evidence) relaxed() bool { return e.n >= Relaxed(e.rate, e.capacity) }
+
+// Relaxed is how many requests a run at a rate needs for that; +Inf where the capacity is not known, or not above the rate.
+func Relaxed(rate, capacity float64) float64 {
+	if capacity <= rate {
+		return math.Inf(1)
 	}
-	left := 1 - e.rate/e.capacity
-	return e.n >= relaxations*2/(left*left)
+	left := 1 - rate/capacity
+	return relaxations * 2 / (left * left)
 }
 
 const relaxations = 6

@@ -13,18 +13,7 @@ import (
 
 // A burst is larger than the queue of connections that the server's socket has: it waits for room instead of failing.
 func TestAFullQueueOfConnectionsIsWaitedFor(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Listen(fd, 1); err != nil {
-		t.Fatal(err)
-	}
+	path, fd := crowded(t)
 	const burst = 20
 	var wait sync.WaitGroup
 	failed := make(chan error, burst)
@@ -56,18 +45,7 @@ func TestAFullQueueOfConnectionsIsWaitedFor(t *testing.T) {
 }
 
 func TestAFullQueueIsNotWaitedForWithoutEnd(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Listen(fd, 1); err != nil {
-		t.Fatal(err)
-	}
+	path, _ := crowded(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	var refused error
@@ -82,4 +60,22 @@ func TestAFullQueueIsNotWaitedForWithoutEnd(t *testing.T) {
 	if refused == nil {
 		t.Error("a queue of one took five connections")
 	}
+}
+
+// crowded is a socket with a queue of one connection, which nobody accepts by itself.
+func crowded(t *testing.T) (path string, fd int) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "s")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, 1); err != nil {
+		t.Fatal(err)
+	}
+	return path, fd
 }
