@@ -27,9 +27,9 @@ func policyOf(c record.Cause) policy {
 	switch c {
 	case record.CauseRateLater:
 		return goOn
-	case record.CauseCrash, record.CauseTimeout, record.CauseClient, record.CausePort, record.CauseAgent:
+	case record.CauseCrash, record.CauseTimeout, record.CauseClient, record.CausePort, record.CauseAgent, record.CauseHostOOM:
 		return again
-	case record.CauseTimeLimit, record.CauseLost, record.CauseNode, record.CauseStopped, record.CauseRestart,
+	case record.CauseTimeLimit, record.CauseLost, record.CauseNode, record.CauseLaunch, record.CauseStopped, record.CauseRestart,
 		record.CausePreempted:
 		return elsewhere
 	case record.CauseProbe:

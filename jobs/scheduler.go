@@ -43,20 +43,26 @@ var (
 type Capabilities struct {
 	Dependencies bool // honours Request.After by itself
 	MaxArray     int  // greatest number of tasks in an array; 0: no arrays
+	// MaxSubmit is how many jobs (each task of an array counts) may be in the queue at once; 0: no limit is known.
+	MaxSubmit int
 	// Remembers is how long a finished job stays in List; 0: for as long as the run exists.
 	Remembers time.Duration
 }
 
 // Request is one unit to submit. The script carries the site's directives; what stands here is what the protocol needs.
 type Request struct {
-	Run       string // run id
-	Name      string // deterministic, unique: record.JobName
-	Script    string // absolute path
-	Log       string // absolute path for the script's stdout and stderr; an array replaces %a by the task number
-	WorkDir   string // absolute
-	Tasks     int    // 0: a single job; n: an array with tasks 0..n-1
-	Throttle  int    // array: at most so many at once; 0: no limit
-	After     []Dependency
+	Run      string // run id
+	Name     string // deterministic, unique: record.JobName
+	Script   string // absolute path
+	Log      string // absolute path for the script's stdout and stderr; an array replaces %a by the task number
+	WorkDir  string // absolute
+	Tasks    int    // 0: a single job; n: an array with tasks 0..n-1
+	Throttle int    // array: at most so many at once; 0: no limit
+	After    []Dependency
+	// Exclude are nodes that the job must not run on, beside those that the script excludes by itself.
+	Exclude []string
+	// Begin is how long from now the job starts at the earliest.
+	Begin     time.Duration
 	Resources record.Resources // the local scheduler's slots and time limit; on Slurm the directives say it
 }
 
@@ -84,7 +90,8 @@ const (
 	Cancelled JobState = "cancelled"
 	Orphaned  JobState = "orphaned" // never ran: a dependency of it could not be satisfied any more
 	TimedOut  JobState = "timed-out"
-	NodeFail  JobState = "node-fail" // node failed, launch failed, boot failed
+	NodeFail  JobState = "node-fail" // node failed
+	NoLaunch  JobState = "no-launch" // launch failed, boot failed: nothing of the script ran
 	Preempted JobState = "preempted"
 	HostOOM   JobState = "host-oom" // killed for host memory by the scheduler
 	Stuck     JobState = "stuck"    // pending and can never start (a dependency that cannot be satisfied)
@@ -106,10 +113,11 @@ type Status struct {
 	Name     string
 	Task     int // -1: not an array
 	State    JobState
-	Word     string // the scheduler's own word for State
-	Reason   string // why it waits, or why it ended
-	ExitCode string // "code:signal" where known
-	Node     string
+	Word     string    // the scheduler's own word for State
+	Reason   string    // why it waits, or why it ended
+	ExitCode string    // "code:signal" where known
+	Node     string    // where it runs or ran; several as the scheduler writes them
+	Restarts int       // how often the scheduler put it back into the queue by itself
 	Started  time.Time // zero where unknown
 }
 
@@ -125,8 +133,10 @@ func (s JobState) Cause() record.Cause {
 		return record.CauseTimeLimit
 	case NodeFail:
 		return record.CauseNode
+	case NoLaunch:
+		return record.CauseLaunch
 	case HostOOM:
-		return record.CauseOOM
+		return record.CauseHostOOM
 	case Preempted:
 		return record.CausePreempted
 	case Stuck, Orphaned:

@@ -54,6 +54,8 @@ type Server struct {
 	Model               string            `json:"model"`
 	System              string            `json:"system"` // GPU, TPU or CPU
 	TensorParallel      int               `json:"tensor_parallel"`
+	PipelineParallel    int               `json:"pipeline_parallel,omitempty"` // stages; 0: one
+	Nodes               int               `json:"nodes,omitempty"`             // that one server spans; 0: one
 	DownloadDir         string            `json:"download_dir,omitempty"`
 	MaxModelLen         int               `json:"max_model_len"`
 	StartTimeoutSeconds float64           `json:"start_timeout_s"`
@@ -61,7 +63,8 @@ type Server struct {
 
 // Resources that a job asks its scheduler for.
 type Resources struct {
-	GPUs    int `json:"gpus"`
+	GPUs    int `json:"gpus"`            // on each node
+	Nodes   int `json:"nodes,omitempty"` // 0: one
 	CPUs    int `json:"cpus,omitempty"`
 	MemMB   int `json:"memory_mb,omitempty"`
 	Seconds int `json:"time_s,omitempty"` // time limit; 0: the scheduler's default
@@ -90,6 +93,7 @@ type Job struct {
 	Emulates  []string  `json:"emulates,omitempty"` // further cells that its server answers for
 	Needs     []Edge    `json:"needs,omitempty"`
 	Resources Resources `json:"resources"`
+	Avoid     []string  `json:"avoid,omitempty"` // nodes that an earlier attempt had bad luck with
 }
 
 // Unit is what is submitted in one go: a single job (ID is the job's), or an array of jobs of one shape.
@@ -99,10 +103,21 @@ type Unit struct {
 	Throttle int    `json:"throttle,omitempty"` // at most so many of the array at once; 0: no limit
 	// Riders are jobs that are not submitted: their work is done inside the unit's only job, on the server that it has up.
 	Riders []Job `json:"riders,omitempty"`
+	// Crew makes the unit one allocation in which its jobs run side by side, as steps.
+	Crew *Crew `json:"crew,omitempty"`
+}
+
+// Crew is how an allocation works off the jobs that are put into it.
+type Crew struct {
+	Slots int  `json:"slots"` // jobs at once
+	Nodes int  `json:"nodes"` // of the allocation
+	Feed  bool `json:"feed"`  // it goes on taking jobs from the run's queue when its own are done (site.shape: one-job)
 }
 
 // Array reports whether the unit goes out as an array.
-func (u Unit) Array() bool { return len(u.Jobs) > 1 || u.ID != u.Jobs[0].ID }
+func (u Unit) Array() bool {
+	return u.Crew == nil && (len(u.Jobs) > 1 || len(u.Jobs) == 1 && u.ID != u.Jobs[0].ID)
+}
 
 // Plan is what a run intends, fixed at submit.
 type Plan struct {
@@ -177,6 +192,8 @@ type Run struct {
 	Host        string    `json:"host"`
 	Scheduler   string    `json:"scheduler"`
 	Slots       int       `json:"slots,omitempty"` // GPU slots of the local scheduler
+	// HandsFree is the pause between two links of the chain that collects without a person, in s; 0: a person collects.
+	HandsFree int `json:"hands_free_s,omitempty"`
 }
 
 // Intent is written before a unit is submitted: from here on the unit may exist at the scheduler.

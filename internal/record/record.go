@@ -95,6 +95,7 @@ const (
 	KindProbe   Kind = "probe"
 	KindCell    Kind = "cell"
 	KindProfile Kind = "profile"
+	KindCollect Kind = "collect" // a link of the chain that collects without a person; it owes no result
 )
 
 // Verdict of an observation against the SLO.
@@ -125,7 +126,9 @@ const (
 	CauseRestart   Cause = "restart"     // the scheduler ran a job a second time; the agent refused
 	CauseProbe     Cause = "probe"       // not run, because the probe found no memory utilisation
 	CauseLost      Cause = "lost"        // the job is gone and left no result
-	CauseNode      Cause = "node"        // the node failed or the job could not be launched on it
+	CauseNode      Cause = "node"        // the node failed
+	CauseLaunch    Cause = "launch"      // the job could not be launched on its node
+	CauseHostOOM   Cause = "host-oom"    // killed for host memory by the scheduler, not the accelerator's
 	CauseRateLater Cause = "rate-search" // planned: rate_search is follow-up and the inf run is done
 	CauseAgent     Cause = "agent"       // the agent itself failed (full disk, unreadable run directory)
 )

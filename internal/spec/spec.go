@@ -4,31 +4,33 @@ package spec
 
 // Spec is a valid spec with every default filled in, as written to effective.yaml.
 type Spec struct {
-	Model          string   `yaml:"model"`
-	System         string   `yaml:"system"` // GPU, TPU or CPU
-	TensorParallel int      `yaml:"tensor_parallel"`
-	DownloadDir    string   `yaml:"download_dir"`
-	MaxModelLen    int      `yaml:"max_model_len"`
-	Workload       Workload `yaml:"workload"`
-	Limit          P99      `yaml:"limit"` // the short form; empty in a parsed spec, whose Limits hold it
-	Limits         []Limit  `yaml:"limits"`
-	GoodputPct     float64  `yaml:"goodput_pct"` // 0: each limit by its own percentile
-	Grid           Grid     `yaml:"grid"`
-	Base           string   `yaml:"base"` // results go to <base>/auto-benchmark/<time>; relative to the spec's folder
-	Scheduler      string   `yaml:"scheduler"`
-	Site           Site     `yaml:"site"`
-	Server         Server   `yaml:"server"`
-	Method         string   `yaml:"method"`
-	Client         string   `yaml:"client"`
-	Plan           string   `yaml:"plan"` // cells or columns; this and what follows up to Arrivals is empty under auto_tune
-	Prune          string   `yaml:"prune"`
-	Emulate        string   `yaml:"emulate"`
-	Tolerance      float64  `yaml:"tolerance"`
-	Test           Test     `yaml:"test"`
-	Arrivals       Arrivals `yaml:"arrivals"`
-	RateSearch     string   `yaml:"rate_search"`
-	Profile        Profile  `yaml:"profile"`
-	Seed           int64    `yaml:"seed"`
+	Model            string   `yaml:"model"`
+	System           string   `yaml:"system"` // GPU, TPU or CPU
+	TensorParallel   int      `yaml:"tensor_parallel"`
+	PipelineParallel int      `yaml:"pipeline_parallel"`
+	DownloadDir      string   `yaml:"download_dir"`
+	MaxModelLen      int      `yaml:"max_model_len"`
+	Workload         Workload `yaml:"workload"`
+	Limit            P99      `yaml:"limit"` // the short form; empty in a parsed spec, whose Limits hold it
+	Limits           []Limit  `yaml:"limits"`
+	GoodputPct       float64  `yaml:"goodput_pct"` // 0: each limit by its own percentile
+	Grid             Grid     `yaml:"grid"`
+	Base             string   `yaml:"base"` // results go to <base>/auto-benchmark/<time>; relative to the spec's folder
+	Scheduler        string   `yaml:"scheduler"`
+	Site             Site     `yaml:"site"`
+	Server           Server   `yaml:"server"`
+	Method           string   `yaml:"method"`
+	Client           string   `yaml:"client"`
+	Plan             string   `yaml:"plan"` // cells or columns; this and what follows up to Arrivals is empty under auto_tune
+	Prune            string   `yaml:"prune"`
+	Emulate          string   `yaml:"emulate"`
+	Tolerance        float64  `yaml:"tolerance"`
+	Test             Test     `yaml:"test"`
+	Arrivals         Arrivals `yaml:"arrivals"`
+	RateSearch       string   `yaml:"rate_search"`
+	Profile          Profile  `yaml:"profile"`
+	Outliers         string   `yaml:"outliers"` // mark or repeat
+	Seed             int64    `yaml:"seed"`
 }
 
 // Workload is the shape of every request, in tokens.
@@ -74,6 +76,7 @@ type Grid struct {
 
 // Site is what a cluster wants to be told. Empty means: say nothing, let the scheduler's default hold.
 type Site struct {
+	Use         string            `yaml:"use"` // name of a site file whose keys hold where the spec says nothing
 	Partition   string            `yaml:"partition"`
 	Account     string            `yaml:"account"`
 	QOS         string            `yaml:"qos"`
@@ -84,10 +87,33 @@ type Site struct {
 	CPUs        int               `yaml:"cpus"`
 	GPUStyle    string            `yaml:"gpu_style"` // gres, gpus-per-node, gpus or none
 	GPUType     string            `yaml:"gpu_type"`
-	MaxParallel int               `yaml:"max_parallel"` // cells at once; 0: no limit
+	GPUsPerNode int               `yaml:"gpus_per_node"` // 0: not said
+	MaxParallel int               `yaml:"max_parallel"`  // cells at once; 0: no limit
+	Pack        string            `yaml:"pack"`          // off, gpus or exclusive
+	Shape       string            `yaml:"shape"`         // jobs or one-job
+	Nodes       int               `yaml:"nodes"`         // of the allocation of shape one-job
+	Collector   Collector         `yaml:"collector"`
+	Container   Container         `yaml:"container"`
+	Scratch     string            `yaml:"scratch"` // absolute path on a node, for caches; empty: none
+	Proxy       string            `yaml:"proxy"`   // URL, for the way out of a node
 	Modules     []string          `yaml:"modules"`
 	Environment []string          `yaml:"environment"` // lines of bash, run before the agent
 	Directives  map[string]string `yaml:"directives"`  // further sbatch options from an allow-list
+}
+
+// Collector is where the links of a hands-free run's chain run; empty: as the run's jobs.
+type Collector struct {
+	Partition string `yaml:"partition"`
+	Account   string `yaml:"account"`
+	QOS       string `yaml:"qos"`
+}
+
+// Container is what the agent runs in.
+type Container struct {
+	Runtime string   `yaml:"runtime"` // none, apptainer or pyxis
+	Image   string   `yaml:"image"`
+	Mounts  []string `yaml:"mounts"` // SRC or SRC:DST, with :ro at the end for read-only
+	Options []string `yaml:"options"`
 }
 
 // Server says how vLLM is started.
@@ -95,7 +121,9 @@ type Server struct {
 	Command      []string          `yaml:"command"` // a string is an executable, a list a prefix
 	Flags        []string          `yaml:"flags"`
 	Environment  map[string]string `yaml:"environment"`
-	Secrets      []string          `yaml:"secrets"` // names of variables copied from the submitter's environment into a 0600 file
+	Secrets      []string          `yaml:"secrets"`      // names of variables copied from the submitter's environment into a 0600 file
+	SecretsFile  string            `yaml:"secrets_file"` // a file of NAME=value lines that has those which the environment has not
+	MultiNode    string            `yaml:"multi_node"`   // mp or ray: how a server spans several nodes
 	StartTimeout string            `yaml:"start_timeout"`
 	CacheRoot    string            `yaml:"cache_root"` // VLLM_CACHE_ROOT of the server
 }

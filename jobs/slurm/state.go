@@ -27,7 +27,7 @@ func state(word, reason, exitCode string) jobs.JobState {
 		return jobs.Completed
 	case "FAILED":
 		if exitCode == launchFailed {
-			return jobs.NodeFail
+			return jobs.NoLaunch
 		}
 		return jobs.Failed
 	case "CANCELLED":
@@ -37,8 +37,10 @@ func state(word, reason, exitCode string) jobs.JobState {
 		return jobs.Cancelled
 	case "TIMEOUT", "DEADLINE":
 		return jobs.TimedOut
-	case "NODE_FAIL", "BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL":
+	case "NODE_FAIL":
 		return jobs.NodeFail
+	case "BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL":
+		return jobs.NoLaunch
 	case "PREEMPTED":
 		return jobs.Preempted
 	case "OUT_OF_MEMORY":

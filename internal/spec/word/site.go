@@ -100,3 +100,23 @@ func Megabytes(v string) (int, error) {
 	}
 	return n, nil
 }
+
+// FileName is the name of a file without its folder and its extension.
+func FileName() Rule {
+	return Rule{Pattern: `^([A-Za-z0-9_][A-Za-z0-9_.-]*)?$`, Says: "a name of letters, digits and _ . -"}
+}
+
+// Image is a container's: a path, or a name at a registry.
+func Image() Rule {
+	return Rule{Pattern: `^([A-Za-z0-9/_.~][A-Za-z0-9_.:/@#+~-]*)?$`, Says: "a path, or an image's name"}
+}
+
+// Mount is a folder of the node and where a container sees it.
+func Mount() Rule {
+	return Rule{Pattern: `^/[A-Za-z0-9_./+@~-]*(:/[A-Za-z0-9_./+@~-]*)?(:ro)?$`, Says: "SRC or SRC:DST, absolute, :ro at the end for read-only"}
+}
+
+// Proxy is the URL of an HTTP proxy. It holds no password: scripts show it.
+func Proxy() Rule {
+	return Rule{Pattern: `^(https?://[A-Za-z0-9_.:\[\]-]+/?)?$`, Says: "a URL such as http://proxy:3128"}
+}

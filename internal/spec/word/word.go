@@ -52,6 +52,11 @@ func AbsolutePath() Rule {
 	return Rule{Pattern: `^(/[^\x00-\x1f\x7f]*)?$`, Says: "an absolute path: the server runs in another folder"}
 }
 
+// HomePath is a path, or one below the home folder, or nothing.
+func HomePath() Rule {
+	return Rule{Pattern: `^([^\x00-\x1f\x7f~][^\x00-\x1f\x7f]*|~/[^\x00-\x1f\x7f]*)?$`, Says: "a path, which may begin with ~/"}
+}
+
 // Path may be relative.
 func Path() Rule {
 	return Rule{Pattern: `^[^\x00-\x1f\x7f]+$`, Says: "a path", check: func(v string) *Fault {
