@@ -193,7 +193,7 @@ func (t *Tuning) Seen(ctx context.Context) ([]collect.Seen, error) {
 	}
 	var seen []collect.Seen
 	for _, s := range list {
-		u, ok := units[s.ID]
+		u, ok := units[s.ID+" "+s.Name]
 		task := max(s.Task, 0)
 		if !ok || task >= len(u.Jobs) {
 			continue
@@ -222,24 +222,41 @@ func (t *Tuning) cancelJobs(ctx context.Context, ids []string) error {
 		return err
 	}
 	var handles []jobs.Handle
-	for id, u := range units {
-		for i, j := range u.Jobs {
-			if !wanted[j.ID] {
-				continue
-			}
-			h := jobs.Handle{ID: id, Cluster: u.cluster}
-			if u.Array() {
-				h.ID = fmt.Sprintf("%s_%d", id, i)
-			}
-			handles = append(handles, h)
-		}
+	for _, u := range units {
+		handles = append(handles, t.handles(u, wanted)...)
 		// A rider is ended with its carrier, whose own work is over when the rider's has begun.
 		if slices.ContainsFunc(u.Riders, func(j record.Job) bool { return wanted[j.ID] }) && !wanted[u.Jobs[0].ID] {
-			handles = append(handles, jobs.Handle{ID: id, Cluster: u.cluster})
+			handles = append(handles, u.at)
 		}
 	}
 	if len(handles) == 0 {
 		return nil
 	}
 	return t.schedulerError(t.scheduler.Cancel(ctx, handles))
+}
+
+// handles of a unit's wanted jobs: one for all of an array, if what is not wanted of it is over anyway.
+func (t *Tuning) handles(u outUnit, wanted map[string]bool) (tasks []jobs.Handle) {
+	all := true
+	for i, j := range u.Jobs {
+		if wanted[j.ID] {
+			tasks = append(tasks, jobs.Handle{ID: fmt.Sprintf("%s_%d", u.at.ID, i), Cluster: u.at.Cluster})
+			continue
+		}
+		all = all && t.over(j)
+	}
+	if len(tasks) > 0 && (all || !u.Array()) {
+		return []jobs.Handle{u.at}
+	}
+	return tasks
+}
+
+// over reports whether the records say that a job has ended.
+func (t *Tuning) over(j record.Job) bool {
+	for _, path := range []string{t.Dir.Ended(j.ID), t.Dir.Attempt(j.Kind, j.Cell, j.Attempt).Result()} {
+		if _, err := os.Stat(path); err == nil {
+			return true
+		}
+	}
+	return false
 }

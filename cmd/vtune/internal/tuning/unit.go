@@ -17,6 +17,7 @@ import (
 	"vtune/internal/record"
 	"vtune/internal/search"
 	"vtune/internal/vllm"
+	"vtune/jobs"
 	"vtune/templates"
 )
 
@@ -154,10 +155,11 @@ func settings(environment map[string]string) []string {
 // outUnit is a unit that the scheduler has acknowledged.
 type outUnit struct {
 	record.Unit
-	cluster string
+	at jobs.Handle
 }
 
-// recorded are the units that were acknowledged, by the scheduler's id.
+// recorded are the units that were acknowledged, by the scheduler's id and name. An id alone is not enough: a controller that lost
+// its last seconds gives the same ones again.
 func (t *Tuning) recorded() (map[string]outUnit, error) {
 	intents, err := filepath.Glob(filepath.Join(t.Dir.Jobs(), "*", "intent.json"))
 	if err != nil {
@@ -169,7 +171,7 @@ func (t *Tuning) recorded() (map[string]outUnit, error) {
 		var out record.Submitted
 		id := filepath.Base(filepath.Dir(path))
 		if fsx.ReadJSON(path, &in) == nil && fsx.ReadJSON(t.Dir.Submitted(id), &out) == nil {
-			units[out.ID] = outUnit{in.Unit, out.Cluster}
+			units[out.ID+" "+out.Name] = outUnit{in.Unit, jobs.Handle{ID: out.ID, Cluster: out.Cluster}}
 		}
 	}
 	return units, nil
