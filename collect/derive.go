@@ -182,12 +182,12 @@ func attempt(j JobRecord) record.AttemptState {
 	if j.Claim != nil {
 		a.Started, a.Node = true, j.Claim.Node
 	}
+	a.Cause, a.Message = causeOf(j)
 	if e := j.Ended; e != nil {
-		a.Cause, a.Message, a.Node = e.Cause, e.Reason, cmp.Or(a.Node, e.Node)
+		a.Node = cmp.Or(a.Node, e.Node)
 	}
 	if r := j.Result; r != nil {
 		a.Outcome, a.Starts, a.Seconds = r.Outcome, r.Starts, r.Ended.Sub(r.Started).Seconds()
-		a.Cause, a.Message = r.Cause, r.Message
 	}
 	return a
 }

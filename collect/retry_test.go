@@ -128,7 +128,7 @@ func TestJobsThatCanNeverStartAreCancelledInOneGo(t *testing.T) {
 	if err != nil || calls != 1 || len(w.cancels) != 3 {
 		t.Fatalf("%d calls for %v, %v", calls, w.cancels, err)
 	}
-	if got := st.Cells[0].Attempts[0].Message; got != "what it waited for failed, so it could never start (DependencyNeverSatisfied)" {
+	if got := st.Cells[0].Attempts[0].Message; got != "PENDING: what it waited for failed, so it could never start (DependencyNeverSatisfied)" {
 		t.Errorf("it says %q", got)
 	}
 }

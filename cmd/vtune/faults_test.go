@@ -227,10 +227,15 @@ func oneOfEach(t *testing.T, c cluster, dir record.Dir) {
 func runOf(t *testing.T, dir record.Dir) record.Run {
 	t.Helper()
 	var run record.Run
-	if err := fsx.ReadJSON(dir.Run(), &run); err != nil {
+	readRecord(t, dir.Run(), &run)
+	return run
+}
+
+func readRecord(t *testing.T, path string, into any) {
+	t.Helper()
+	if err := fsx.ReadJSON(path, into); err != nil {
 		t.Fatal(err)
 	}
-	return run
 }
 
 // A controller that dies while a run is watched, and comes back, costs the run nothing.

@@ -47,7 +47,7 @@ type cluster struct {
 	up  []string // the command that starts what is not running
 }
 
-func startCluster(t *testing.T, conf ...string) cluster {
+func startCluster(t testing.TB, conf ...string) cluster {
 	t.Helper()
 	need.Program(t, "slurmctld", "make deps")
 	dir, err := os.MkdirTemp("/tmp", "vtlab-") // Slurm's sockets need short paths

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -24,9 +25,8 @@ import (
 // writeUnit writes scripts and assignments of a unit. It comes before the unit's intent, so that nothing is ever submitted whose
 // script is not whole; writing it again before the intent is there changes nothing that anybody has seen.
 func (t *Tuning) writeUnit(u record.Unit, known map[string]collect.FollowUp) error {
-	// Thousands of small files wait for the disk one by one; side by side they share its flushes.
 	var writers errgroup.Group
-	writers.SetLimit(16)
+	writers.SetLimit(runtime.GOMAXPROCS(0))
 	for _, j := range u.Jobs {
 		writers.Go(func() error { return t.writeJob(j, known) })
 	}
@@ -37,7 +37,7 @@ func (t *Tuning) writeUnit(u record.Unit, known map[string]collect.FollowUp) err
 		return err
 	}
 	if !u.Array() {
-		return nil
+		return fsx.Flush(t.Dir.Jobs())
 	}
 	if err := os.MkdirAll(t.Dir.Job(u.ID), 0o755); err != nil {
 		return err
@@ -46,13 +46,16 @@ func (t *Tuning) writeUnit(u record.Unit, known map[string]collect.FollowUp) err
 	for _, j := range u.Jobs {
 		fmt.Fprintln(&tasks, j.ID)
 	}
-	if err := fsx.Publish(t.Dir.Tasks(u.ID), []byte(tasks.String()), 0o644); err != nil {
+	if err := fsx.Draft(t.Dir.Tasks(u.ID), []byte(tasks.String()), 0o644); err != nil {
 		return err
 	}
 	v := t.view(u.ID, u.Jobs[0])
 	v.Log += ".%a"
 	v.Tasks, v.Throttle, v.TasksFile, v.JobsDir = len(u.Jobs), u.Throttle, t.Dir.Tasks(u.ID), t.Dir.Jobs()
-	return t.writeScript(u.ID, templates.SlurmArray, v)
+	if err := t.writeScript(u.ID, templates.SlurmArray, v); err != nil {
+		return err
+	}
+	return fsx.Flush(t.Dir.Jobs())
 }
 
 func (t *Tuning) writeJob(j record.Job, known map[string]collect.FollowUp) error {
@@ -60,7 +63,7 @@ func (t *Tuning) writeJob(j record.Job, known map[string]collect.FollowUp) error
 		return err
 	}
 	a := t.assignment(j, known)
-	if err := fsx.PublishJSON(t.Dir.Assignment(j.ID), a); err != nil {
+	if err := t.writeAssignment(j.ID, a); err != nil {
 		return err
 	}
 	v := t.view(j.ID, j)
@@ -78,7 +81,7 @@ func (t *Tuning) writeRider(j, carrier record.Job) error {
 	if err := os.MkdirAll(t.Dir.Job(j.ID), 0o755); err != nil {
 		return err
 	}
-	if err := fsx.PublishJSON(t.Dir.Assignment(j.ID), t.assignment(j, nil)); err != nil {
+	if err := t.writeAssignment(j.ID, t.assignment(j, nil)); err != nil {
 		return err
 	}
 	log, err := filepath.Rel(t.Dir.Job(j.ID), t.Dir.JobLog(carrier.ID))
@@ -89,6 +92,14 @@ func (t *Tuning) writeRider(j, carrier record.Job) error {
 		return err
 	}
 	return nil
+}
+
+func (t *Tuning) writeAssignment(job string, a record.Assignment) error {
+	data, err := fsx.JSON(a)
+	if err != nil {
+		return err
+	}
+	return fsx.Draft(t.Dir.Assignment(job), data, 0o644)
 }
 
 func (t *Tuning) view(id string, j record.Job) templates.View {
@@ -140,7 +151,7 @@ func (t *Tuning) writeScript(id, template string, v templates.View) error {
 	if err != nil {
 		return err
 	}
-	return fsx.Publish(t.Dir.Script(id), script, 0o755)
+	return fsx.Draft(t.Dir.Script(id), script, 0o755)
 }
 
 // settings is the start of a command line that sets variables for one command.
