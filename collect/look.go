@@ -13,7 +13,7 @@ import (
 type Seen struct {
 	Job    string // the run's job id
 	Over   bool
-	Stuck  bool // pending for ever: a dependency that cannot be satisfied
+	Stuck  bool // pending for ever: a dependency that cannot be satisfied, or held after a failed launch
 	Cause  record.Cause
 	Word   string // the scheduler's own word for the state
 	Reason string
@@ -52,7 +52,9 @@ func (c *Collector) look(ctx context.Context, s Snapshot) (noted int, err error)
 			if err := c.cfg.Cancel(ctx, []string{j.ID}); err != nil {
 				return noted, fmt.Errorf("cancel %s, which can never start: %w", j.ID, err)
 			}
-			v.Cause = record.CauseProbe
+			if v.Cause == record.CauseNone {
+				v.Cause = record.CauseProbe
+			}
 		case listed && !v.Over:
 			continue
 		case !listed:
