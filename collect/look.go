@@ -13,7 +13,7 @@ import (
 type Seen struct {
 	Job    string // the run's job id
 	Over   bool
-	Stuck  bool // pending for ever: a dependency that cannot be satisfied
+	Stuck  bool // pending for ever: a dependency that cannot be satisfied, or held after a failed launch
 	Again  bool // the site put it back into the queue by itself
 	Cause  record.Cause
 	Word   string // the scheduler's own word for the state

@@ -25,8 +25,16 @@ import (
 
 func TestSlurmKeepsThePromisesOfThePort(t *testing.T) {
 	t.Parallel()
-	l := startLab(t)
-	jobstest.Run(t, func(t *testing.T) jobstest.Env {
+	startLab(t).conforms()
+}
+
+func TestSlurmWithAccountingKeepsThePromisesOfThePort(t *testing.T) {
+	t.Parallel()
+	startAccountingLab(t).conforms()
+}
+
+func (l lab) conforms() {
+	jobstest.Run(l.T, func(t *testing.T) jobstest.Env {
 		return jobstest.Env{
 			Scheduler: l.scheduler(), Dir: l.dir, Wait: time.Minute, TaskVariable: "SLURM_ARRAY_TASK_ID",
 			Directives: func(r record.Resources) []string {
@@ -37,6 +45,11 @@ func TestSlurmKeepsThePromisesOfThePort(t *testing.T) {
 			},
 			GPUs: 4, Together: 8, BadScript: []byte("echo no interpreter\n"),
 			NoTimeLimit: "Slurm knows whole minutes and looks every half: this would take 90 s",
+			Nodes:       []string{"node1", "node2", "node3", "node4"},
+			Requeue: func(h jobs.Handle) { // as an administrator may, whatever the job asked for
+				l.slurm("scontrol", "update", "JobId="+h.ID, "Requeue=1")
+				l.slurm("scontrol", "requeue", h.ID)
+			},
 		}
 	})
 }

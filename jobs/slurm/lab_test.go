@@ -24,9 +24,22 @@ type lab struct {
 	env []string
 }
 
-// startLab brings a Slurm up, with further lines for its configuration. Its directory's name must be short: Slurm's sockets
-// are in it.
+// startLab brings a Slurm up, with further lines for its configuration. There is no accounting.
 func startLab(t *testing.T, conf ...string) lab {
+	t.Helper()
+	return upLab(t, conf)
+}
+
+// startAccountingLab brings a Slurm up that keeps accounts and limits. The caller has the account "lab", of those under "root".
+func startAccountingLab(t *testing.T, conf ...string) lab {
+	t.Helper()
+	need.Program(t, "slurmdbd", "make deps")
+	need.Program(t, "mariadbd", "make deps")
+	return upLab(t, conf, "-b")
+}
+
+// upLab makes the lab's directory with a short name: Slurm's sockets are in it.
+func upLab(t *testing.T, conf []string, flags ...string) lab {
 	t.Helper()
 	need.Program(t, "slurmctld", "make deps")
 	need.Program(t, "slurmd", "make deps")
@@ -45,7 +58,7 @@ func startLab(t *testing.T, conf ...string) lab {
 			t.Errorf("slurm-down: %v: %s", err, out)
 		}
 	})
-	up := exec.Command("../../lab/slurm-up", "-d", dir, "-n", "4", "-g", "8", "-x", extra)
+	up := exec.Command("../../lab/slurm-up", append([]string{"-d", dir, "-n", "4", "-g", "8", "-x", extra}, flags...)...)
 	var stderr bytes.Buffer
 	up.Stderr = &stderr
 	out, err := up.Output()

@@ -58,8 +58,8 @@ func TestAccountsAreAskedWhereThereAreAny(t *testing.T) {
 	var asked []string
 	answers := map[string]result{
 		"scontrol": {stdout: "MaxArraySize = 10\nMinJobAge = 5 sec\nAccountingStorageType = accounting_storage/slurmdbd\n"},
-		"squeue":   {stdout: header + "2|N/A|RUNNING|None|0|1795467872|node1|vt-r-b|\n"},
-		"sacct":    {stdout: "1|COMPLETED|0:0|1795467872|node1|vt-r-a\n2|FAILED|1:0|1795467872|node1|vt-r-b\n"},
+		"squeue":   {stdout: header + "2|N/A|RUNNING|None|0|0|1795467872|node1|vt-r-b|\n"},
+		"sacct":    {stdout: "1|COMPLETED|0:0|1795467872|1795467873|node1|vt-r-a\n2|FAILED|1:0|1795467872|1795467873|node1|vt-r-b\n"},
 	}
 	s := &Scheduler{history: 1, run: func(_ context.Context, name string, _ ...string) result {
 		asked = append(asked, name)

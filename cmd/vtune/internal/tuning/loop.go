@@ -199,7 +199,7 @@ func (t *Tuning) Seen(ctx context.Context) ([]collect.Seen, error) {
 			continue
 		}
 		v := collect.Seen{
-			Job: u.Jobs[task].ID, Over: s.State.Ended(), Stuck: s.State == jobs.Stuck, Cause: s.State.Cause(),
+			Job: u.Jobs[task].ID, Over: s.State.Ended(), Stuck: s.State == jobs.Stuck || s.State == jobs.Held, Cause: s.State.Cause(),
 			Word: s.Word, Reason: s.Reason, Exit: s.ExitCode, Node: s.Node, Again: s.Restarts > 0,
 		}
 		seen = append(seen, v)
