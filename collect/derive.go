@@ -172,6 +172,11 @@ func work(jobs []JobRecord) record.WorkState {
 	case last.Claim != nil:
 		w.Phase = record.WorkRunning
 	}
+	if before := jobs[:len(jobs)-1]; !last.Over() && len(before) > 0 {
+		var then record.WorkState
+		after(&then, before)
+		w.Failures, w.MostFailures = then.Failures, then.MostFailures
+	}
 	return w
 }
 

@@ -233,7 +233,7 @@ func TestStatusShowsWhatTheSchedulerSays(t *testing.T) {
 	slurm(t, env, "scontrol", "update", "PartitionName=gpu", "State=DOWN")
 	dir := submitSpec(t, env, "slurm", "in-job")
 	table := vtune(t, env, "status", string(dir))
-	if !regexp.MustCompile(`s2-t2048 +waiting +\d+_0 +PENDING`).MatchString(table) {
+	if !regexp.MustCompile(`s2-t2048 +waiting +1 +\d+_0 +PENDING`).MatchString(table) {
 		t.Errorf("status\n%s", table)
 	}
 	var st record.State
