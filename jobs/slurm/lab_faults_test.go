@@ -156,7 +156,7 @@ func TestTheNodesThatAScriptExcludesStayExcluded(t *testing.T) {
 }
 
 // The controller writes its jobs down every few seconds. What it had acknowledged since and lost by kill -9 is not listed, and
-// its id goes to the next job; that one is told apart by its name.
+// its id goes to the next job; that one is told apart by its name. Here it cannot write any more, to be sure.
 func TestAJobThatTheControllerLostIsNotListed(t *testing.T) {
 	t.Parallel()
 	l := startLab(t)
@@ -169,12 +169,17 @@ func TestAJobThatTheControllerLostIsNotListed(t *testing.T) {
 		data, err := os.ReadFile(filepath.Join(l.dir, "state", "job_state"))
 		return err == nil && strings.Contains(string(data), saved.Name)
 	})
+	unwritable := filepath.Join(l.dir, "state", "job_state.new") // where it begins a new file, there is a folder
+	l.await("a pause in its writing", func() bool { return os.Mkdir(unwritable, 0o700) == nil })
 	lost := l.request("lost", "#SBATCH --hold", "true")
 	first, err := s.Submit(t.Context(), lost)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.end("slurmctld.pid", syscall.SIGKILL)
+	if err := os.Remove(unwritable); err != nil {
+		t.Fatal(err)
+	}
 	l.up()
 	all, err := s.List(t.Context(), "r")
 	if err != nil || len(all) != 1 || all[0].Name != saved.Name || all[0].State != jobs.Pending {
