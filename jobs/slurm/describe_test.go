@@ -62,7 +62,7 @@ func limitedCluster() Cluster {
 		},
 		QOS: []QOS{
 			{Name: "normal"}, {Name: "fast", MaxSubmitPerUser: 30}, {Name: "slow", GrpSubmit: 9}, {Name: "part", MaxSubmitPerUser: 3},
-			{Name: "over", MaxSubmitPerUser: 5, Flags: []string{"OverPartQOS"}}, {Name: "shared", MaxSubmitPerAccount: 25},
+			{Name: "over", MaxSubmitPerUser: 5, Flags: []string{"OverPartQOS"}}, {Name: "shared", MaxSubmitPerAccount: 25}, {Name: "wide", MaxSubmitPerUser: 100, GrpSubmit: 80},
 		},
 	}
 }
@@ -77,6 +77,7 @@ func TestTheLeastLimitThatHoldsIsTold(t *testing.T) {
 		{"a", "own", "", 7},    // an association for one partition
 		{"", "", "fast", 30},   // in the place of the association's
 		{"", "", "shared", 25}, // a limit for each account also takes that place
+		{"", "", "wide", 80},   // for all together too, though more than the association's
 		{"b", "", "", 9},       // its only QOS
 		{"c", "", "", 30},      // its default QOS
 		{"", "few", "", 3},     // the partition's QOS
