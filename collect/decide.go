@@ -17,6 +17,7 @@ type FollowUp struct {
 	Known       []record.Observation
 	Utilization float64
 	Hint        float64               // request rate at which to look first; 0: none
+	Avoid       []string              // nodes that the run had bad luck with
 	Profile     *record.ProfileTarget // Kind profile: what to profile
 }
 
@@ -54,7 +55,7 @@ func Decide(s Snapshot, st record.State) Decisions {
 		d.FollowUps = append(d.FollowUps, FollowUp{Kind: record.KindProbe, Attempt: len(st.Probe.Attempts) + 1})
 	}
 	if st.Probe.Phase != record.WorkDone {
-		return d
+		return d.avoiding(avoid(s))
 	}
 	cells := followUps(s, st)
 	d.FollowUps = append(d.FollowUps, cells[:max(0, min(room(s), len(cells)))]...)
@@ -66,6 +67,14 @@ func Decide(s Snapshot, st record.State) Decisions {
 				Load: record.Load{Rate: st.Best.Observation.Load.Rate, Requests: st.Policy.RateRequests},
 			},
 		})
+	}
+	return d.avoiding(avoid(s))
+}
+
+// avoiding has every follow-up stay away from nodes.
+func (d Decisions) avoiding(nodes []string) Decisions {
+	for i := range d.FollowUps {
+		d.FollowUps[i].Avoid = nodes
 	}
 	return d
 }

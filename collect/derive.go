@@ -168,7 +168,7 @@ func work(jobs []JobRecord) record.WorkState {
 		// nothing is decided before the collector has noted the scheduler's word.
 		w.Phase = record.WorkRunning
 	case last.Over():
-		w.Phase, w.Cause, w.Message = after(jobs)
+		after(&w, jobs)
 	case last.Claim != nil:
 		w.Phase = record.WorkRunning
 	}

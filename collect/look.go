@@ -14,6 +14,7 @@ type Seen struct {
 	Job    string // the run's job id
 	Over   bool
 	Stuck  bool // pending for ever: a dependency that cannot be satisfied
+	Again  bool // the site put it back into the queue by itself
 	Cause  record.Cause
 	Word   string // the scheduler's own word for the state
 	Reason string
@@ -42,36 +43,30 @@ func (c *Collector) look(ctx context.Context, s Snapshot) (noted int, err error)
 	before := map[string]sighting{}
 	_ = fsx.ReadJSON(c.sightings(), &before) // absent or torn: the grace begins anew
 	now := map[string]sighting{}
+	var ends []ended
 	for _, j := range s.Jobs {
 		if j.SchedulerID == "" || j.Ended != nil || j.Result != nil && j.Result.Cause != record.CauseStopped {
 			continue
 		}
-		v, listed := byJob[j.ID]
-		switch {
-		case listed && v.Stuck:
-			if err := c.cfg.Cancel(ctx, []string{j.ID}); err != nil {
-				return noted, fmt.Errorf("cancel %s, which can never start: %w", j.ID, err)
-			}
-			v.Cause = record.CauseProbe
-		case listed && !v.Over:
+		e := sight(j, byJob)
+		if e == nil {
 			continue
-		case !listed:
-			v = Seen{Cause: record.CauseLost, Word: "not listed", Reason: "the scheduler does not know the job and it left no result"}
 		}
-		sg := sighting{c.cfg.Now(), v.Word}
-		if b, ok := before[j.ID]; ok && b.Word == v.Word {
+		sg := sighting{c.cfg.Now(), e.seen.Word}
+		if b, ok := before[j.ID]; ok && b.Word == e.seen.Word {
 			sg.Since = b.Since
 		}
-		if never := j.Rider && j.Claim == nil; never && (v.Cause == record.CauseAgent || v.Cause == record.CauseNone) {
-			// Its carrier's exit code is not about it.
-			v.Cause, v.Reason = record.CauseProbe, "the job that was to go on with it ended without it"
-		}
-		stopped := j.Result != nil && listed
-		if !v.Stuck && !stopped && c.cfg.Now().Sub(sg.Since) < c.cfg.Grace {
+		if !e.atOnce && c.cfg.Now().Sub(sg.Since) < c.cfg.Grace {
 			now[j.ID] = sg
 			continue
 		}
-		if err := c.note(j, v); err != nil {
+		ends = append(ends, *e)
+	}
+	if err := c.cancelFirst(ctx, ends); err != nil {
+		return 0, err
+	}
+	for _, e := range ends {
+		if err := c.note(e.job, e.seen); err != nil {
 			return noted, err
 		}
 		noted++
@@ -80,6 +75,61 @@ func (c *Collector) look(ctx context.Context, s Snapshot) (noted int, err error)
 		return noted, fsx.PublishJSON(c.sightings(), now)
 	}
 	return noted, nil
+}
+
+// ended is a job that will publish no result any more.
+type ended struct {
+	job    JobRecord
+	seen   Seen
+	cancel bool // the scheduler still has it, for nothing
+	atOnce bool // there is nothing to wait for
+}
+
+// sight is what the scheduler's word means for a job that owes a result; nil: it lives.
+func sight(j JobRecord, byJob map[string]Seen) *ended {
+	v, listed := byJob[j.ID]
+	e := &ended{job: j}
+	switch {
+	case !listed:
+		v = Seen{Cause: record.CauseLost, Word: "not listed", Reason: "the scheduler does not know the job and it left no result"}
+	case v.Stuck:
+		e.cancel, e.atOnce = true, true
+		if v.Cause == record.CauseNone || v.Cause == record.CauseProbe {
+			v.Cause, v.Reason = record.CauseProbe, "what it waited for failed, so it could never start ("+v.Reason+")"
+		}
+	case v.Again && j.Claim != nil:
+		// --no-requeue was asked for, and the site does it all the same. The attempt has begun and is over; a second execution of it
+		// would only find that out.
+		e.cancel, e.atOnce = !v.Over, true
+		v.Cause, v.Reason = record.CauseRestart, "the site put the job back into the queue"
+	case !v.Over:
+		return nil
+	default:
+		e.atOnce = j.Result != nil
+	}
+	if never := j.Rider && j.Claim == nil; never && (v.Cause == record.CauseAgent || v.Cause == record.CauseNone) {
+		// Its carrier's exit code is not about it.
+		v.Cause, v.Reason = record.CauseProbe, "the job that was to go on with it ended without it"
+	}
+	e.seen = v
+	return e
+}
+
+// cancelFirst takes jobs out of the queue before their end is noted: what is noted is never looked at again.
+func (c *Collector) cancelFirst(ctx context.Context, ends []ended) error {
+	var ids []string
+	for _, e := range ends {
+		if e.cancel {
+			ids = append(ids, e.job.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := c.cfg.Cancel(ctx, ids); err != nil {
+		return fmt.Errorf("cancel %d jobs that can never do their work: %w", len(ids), err)
+	}
+	return nil
 }
 
 func (c *Collector) note(j JobRecord, v Seen) error {

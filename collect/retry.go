@@ -2,15 +2,9 @@ package collect
 
 import (
 	"fmt"
+	"slices"
 
 	"vtune/internal/record"
-)
-
-// Attempts that end for the same kind of reason are bounded; those that made progress are not held against the work.
-const (
-	maxServerFailures = 2  // the server crashed or hung: once may be chance, twice is an answer
-	maxInfraFailures  = 4  // node, launch, lost: somebody else's fault, but not for ever
-	maxAttempts       = 50 // of any kind; a site whose time limit never suffices for one load ends here
 )
 
 // policy is what follows when an attempt ended for a cause.
@@ -18,57 +12,108 @@ type policy int
 
 const (
 	final     policy = iota // another attempt would end the same way
-	again                   // bounded by maxServerFailures
-	elsewhere               // bounded by maxInfraFailures
-	goOn                    // planned or progress: goes on from the observations
+	again                   // as it was
+	elsewhere               // as it was, but not on that node
+	goOn                    // planned or progress: goes on from the observations, held against nobody
 )
 
-func policyOf(c record.Cause) policy {
-	switch c {
-	case record.CauseRateLater:
-		return goOn
-	case record.CauseCrash, record.CauseTimeout, record.CauseClient, record.CausePort, record.CauseAgent, record.CauseHostOOM:
-		return again
-	case record.CauseTimeLimit, record.CauseLost, record.CauseNode, record.CauseLaunch, record.CauseStopped, record.CauseRestart,
-		record.CausePreempted:
-		return elsewhere
-	case record.CauseProbe:
-		return goOn // never started, because the first probe attempt was lost; the probe's own phase decides whether it may now
-	default:
-		return final
-	}
+// budget is how many attempts may end for causes of one family without having observed anything. An attempt that made progress is
+// not held against the work.
+type budget struct {
+	family string
+	most   int
 }
 
-// after says where a unit of work stands when its last attempt is over.
-func after(jobs []JobRecord) (record.WorkPhase, record.Cause, string) {
+var (
+	ofServer     = budget{"the server's own", 2} // once may be chance, twice is an answer
+	ofSite       = budget{"the cluster's", 4}    // somebody else's fault, but not for ever
+	ofPreemption = budget{"preemptions", 10}     // on a partition that lends its nodes they are the rule
+)
+
+// maxAttempts of any kind: a site whose time limit never suffices for one load ends here.
+const maxAttempts = 50
+
+// rule is the whole policy: what follows from each cause, and how often.
+func rule(c record.Cause) (policy, budget) {
+	switch c {
+	case record.CauseCrash, record.CauseTimeout, record.CauseClient, record.CausePort, record.CauseAgent, record.CauseHostOOM:
+		return again, ofServer
+	case record.CauseTimeLimit, record.CauseLost, record.CauseStopped:
+		return again, ofSite
+	case record.CausePreempted, record.CauseRestart: // nothing is wrong with the node
+		return again, ofPreemption
+	case record.CauseNode, record.CauseLaunch:
+		return elsewhere, ofSite
+	case record.CauseRateLater:
+		return goOn, budget{}
+	case record.CauseProbe:
+		return goOn, budget{} // never started, because the first probe attempt was lost; the probe's own phase decides whether it may now
+	}
+	return final, budget{}
+}
+
+// after puts a unit of work where it stands when its last attempt is over.
+func after(w *record.WorkState, jobs []JobRecord) {
 	last := jobs[len(jobs)-1]
 	cause, message := causeOf(last)
+	w.Phase, w.Cause, w.Message = record.WorkFailed, cause, message
 	if r := last.Result; r != nil {
 		switch r.Outcome {
 		case record.OutcomeDone:
-			return record.WorkDone, record.CauseNone, ""
+			w.Phase, w.Cause, w.Message = record.WorkDone, record.CauseNone, ""
+			return
 		case record.OutcomeSkipped:
-			return record.WorkSkipped, cause, message
+			w.Phase = record.WorkSkipped
+			return
 		}
 	}
 	if last.Ended != nil && last.Ended.Cause == record.CauseStopped {
-		return record.WorkFailed, record.CauseStopped, "cancelled at the scheduler: " + last.Ended.State
+		w.Cause, w.Message = record.CauseStopped, "cancelled at the scheduler: "+last.Ended.State
+		return
 	}
-	failures := map[policy]int{}
+	p, b := rule(cause)
+	if p == final {
+		return
+	}
+	if b.most > 0 {
+		w.Failures, w.MostFailures = fruitless(jobs, b), b.most
+	}
+	if p != goOn && w.Failures >= b.most || len(jobs) >= maxAttempts {
+		w.Message = fmt.Sprintf("%s (after %d attempts)", message, len(jobs))
+		return
+	}
+	w.Phase = record.WorkFollowUp
+}
+
+// fruitless are the attempts that ended for a cause of the budget's family and had observed nothing.
+func fruitless(jobs []JobRecord, b budget) (n int) {
 	for _, j := range jobs {
-		if c, _ := causeOf(j); len(j.Observations) == 0 {
-			failures[policyOf(c)]++
+		cause, _ := causeOf(j)
+		if _, of := rule(cause); of == b && len(j.Observations) == 0 {
+			n++
 		}
 	}
-	p := policyOf(cause)
-	switch {
-	case p == final:
-		return record.WorkFailed, cause, message
-	case p == again && failures[again] >= maxServerFailures, p == elsewhere && failures[elsewhere] >= maxInfraFailures,
-		len(jobs) >= maxAttempts:
-		return record.WorkFailed, cause, fmt.Sprintf("%s (after %d attempts)", message, len(jobs))
+	return n
+}
+
+// avoid are the nodes that attempts of the run had bad luck with: what failed under one cell will fail under the next.
+func avoid(s Snapshot) []string {
+	var nodes []string
+	for _, j := range s.Jobs {
+		cause, _ := causeOf(j)
+		if p, _ := rule(cause); p != elsewhere || j.Ended == nil {
+			continue
+		}
+		node := j.Ended.Node
+		if node == "" && j.Claim != nil {
+			node = j.Claim.Node
+		}
+		if node != "" && !slices.Contains(nodes, node) {
+			nodes = append(nodes, node)
+		}
 	}
-	return record.WorkFollowUp, cause, message
+	slices.Sort(nodes)
+	return nodes
 }
 
 // causeOf is why an attempt ended. The agent's own result goes before the scheduler's word, except that only the scheduler

@@ -25,6 +25,8 @@ type world struct {
 	truth map[string]curve
 	// mishap is asked before each job runs what happens to it; the zero answer is nothing.
 	mishap func(j record.Job) mishap
+	// ends is asked too: what the scheduler says of a job that leaves no result; nil: it does its work.
+	ends func(j record.Job) *Seen
 
 	now     time.Time
 	nextID  int
@@ -180,6 +182,12 @@ func (w *world) do(j record.Job) {
 	if w.mishap != nil {
 		m = w.mishap(j)
 	}
+	if w.ends != nil {
+		if seen := w.ends(j); seen != nil {
+			w.state[j.ID] = *seen
+			return
+		}
+	}
 	w.state[j.ID] = Seen{Job: j.ID, Over: true, Word: "COMPLETED"}
 	if m.node {
 		w.state[j.ID] = Seen{Job: j.ID, Over: true, Cause: record.CauseNode, Word: "NODE_FAIL"}
@@ -212,6 +220,13 @@ func (w *world) do(j record.Job) {
 		res.Outcome, res.Cause, res.Message = record.OutcomeFailed, m.cause, "said so"
 	}
 	w.must(fsx.PublishJSON(dir.Result(), res))
+}
+
+// claim is what an agent leaves that has begun.
+func (w *world) claim(j record.Job) {
+	dir := w.dir.Attempt(j.Kind, j.Cell, j.Attempt)
+	w.must(os.MkdirAll(dir.Observations(), 0o755))
+	w.must(fsx.PublishJSON(dir.Attempt(), record.Attempt{Job: j.ID, Node: "n1"}))
 }
 
 // search is the agent's loop against a known curve.

@@ -35,6 +35,8 @@ var (
 	ErrBackpressure = errors.New("the scheduler takes no more jobs now")
 	// ErrUnavailable: the scheduler could not be reached; nothing was submitted.
 	ErrUnavailable = errors.New("the scheduler cannot be reached")
+	// ErrAbsent comes with ErrUnavailable where waiting does not help: the scheduler's commands are not installed here.
+	ErrAbsent = errors.New("it is not installed here")
 	// ErrAmbiguous: the request may or may not have been accepted.
 	ErrAmbiguous = errors.New("the scheduler may have accepted the job")
 )

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
+	"slices"
 	"time"
 
 	"vtune/internal/fsx"
@@ -28,6 +30,7 @@ type Submitter struct {
 
 	listed []Status // the scheduler's answer, fetched at most once for a call of Units
 	known  bool
+	sent   int // jobs handed over since then
 }
 
 // Report says what a call of Units did.
@@ -43,12 +46,17 @@ type Report struct {
 // Back-pressure is not an error: the remaining units are Held and a later call goes on.
 func (s *Submitter) Units(ctx context.Context, units []record.Unit) (Report, error) {
 	var r Report
-	s.known = false
+	s.known, s.sent = false, 0
+	tooMany := math.MaxInt // jobs at once, that the scheduler would not take
 	for _, u := range units {
+		if tasks(u) >= tooMany && !s.out(u) {
+			r.Held++
+			continue
+		}
 		switch how, err := s.unit(ctx, u); {
 		case errors.Is(err, ErrBackpressure):
 			r.Held++
-			r.Why = err
+			r.Why, tooMany = err, tasks(u)
 		case err != nil:
 			return r, fmt.Errorf("submit %s: %w", u.ID, err)
 		case how == already:
@@ -99,10 +107,19 @@ func (s *Submitter) unit(ctx context.Context, u record.Unit) (outcome, error) {
 			return 0, err
 		}
 		if found {
-			return adopted, s.record(name, u, h, true)
+			return adopted, s.acknowledge(ctx, name, u, h, true)
 		}
 	}
-	h, err := s.Scheduler.Submit(ctx, s.request(name, u, after))
+	if err := s.room(ctx, u); err != nil {
+		return 0, err
+	}
+	r := s.request(name, u, after)
+	h, err := s.Scheduler.Submit(ctx, r)
+	if errors.Is(err, ErrRefused) && len(r.Exclude) > 0 {
+		// Nothing was submitted. Where no node is left without those that failed, they are better than none.
+		r.Exclude = nil
+		h, err = s.Scheduler.Submit(ctx, r)
+	}
 	fsx.Point("submit.called", name)
 	if errors.Is(err, ErrAmbiguous) {
 		return s.settle(ctx, name, u, err)
@@ -110,7 +127,65 @@ func (s *Submitter) unit(ctx context.Context, u record.Unit) (outcome, error) {
 	if err != nil {
 		return 0, err
 	}
-	return submitted, s.record(name, u, h, false)
+	s.sent += tasks(u)
+	return submitted, s.acknowledge(ctx, name, u, h, false)
+}
+
+// room holds a unit back that the scheduler would refuse for now. It is the scheduler who decides, and who counts the user's other
+// jobs too; this only spares it the question.
+func (s *Submitter) room(ctx context.Context, u record.Unit) error {
+	if s.Caps.MaxSubmit <= 0 || s.look(ctx) != nil {
+		return nil
+	}
+	out := s.sent
+	for _, st := range s.listed {
+		if !st.State.Ended() {
+			out++
+		}
+	}
+	if tasks := tasks(u); out > 0 && out+tasks > s.Caps.MaxSubmit {
+		return fmt.Errorf("%w: %d of the run's jobs are in the queue, and %d more would be above your limit of %d", ErrBackpressure, out, tasks, s.Caps.MaxSubmit)
+	}
+	return nil
+}
+
+// tasks of a unit, as a scheduler counts jobs.
+func tasks(u record.Unit) int {
+	if u.Array() {
+		return len(u.Jobs)
+	}
+	return 1
+}
+
+// look asks the scheduler, unless it has been asked already.
+func (s *Submitter) look(ctx context.Context) error {
+	if s.known {
+		return nil
+	}
+	listed, err := s.Scheduler.List(ctx, s.Run.ID)
+	if err != nil {
+		return err
+	}
+	s.listed, s.known, s.sent = listed, true, 0
+	return nil
+}
+
+// acknowledge records a unit. A person may have cancelled the run while the scheduler was asked; that person's command cannot know
+// of the unit, so it is ended here.
+func (s *Submitter) acknowledge(ctx context.Context, name string, u record.Unit, h Handle, adopted bool) error {
+	if err := s.record(name, u, h, adopted); err != nil {
+		return err
+	}
+	if _, err := os.Stat(s.Dir.Cancelled()); err != nil {
+		return nil
+	}
+	return s.Scheduler.Cancel(ctx, []Handle{h})
+}
+
+// out reports whether a unit may be at the scheduler already.
+func (s *Submitter) out(u record.Unit) bool {
+	_, err := os.Stat(s.Dir.Intent(u.ID))
+	return err == nil
 }
 
 // intend publishes the intent and reports whether one was there already, that is, whether an earlier process may have come
@@ -134,7 +209,7 @@ func (s *Submitter) settle(ctx context.Context, name string, u record.Unit, caus
 		s.known = false
 		h, found, err := s.find(ctx, name, u)
 		if found {
-			return adopted, s.record(name, u, h, true)
+			return adopted, s.acknowledge(ctx, name, u, h, true)
 		}
 		select {
 		case <-ctx.Done():
@@ -149,12 +224,8 @@ func (s *Submitter) settle(ctx context.Context, name string, u record.Unit, caus
 
 // find looks for a unit by its name: at the scheduler, and, because a scheduler forgets, in what its attempts left on disk.
 func (s *Submitter) find(ctx context.Context, name string, u record.Unit) (Handle, bool, error) {
-	if !s.known {
-		listed, err := s.Scheduler.List(ctx, s.Run.ID)
-		if err != nil {
-			return Handle{}, false, fmt.Errorf("look %s up: %w", name, err)
-		}
-		s.listed, s.known = listed, true
+	if err := s.look(ctx); err != nil {
+		return Handle{}, false, fmt.Errorf("look %s up: %w", name, err)
 	}
 	for _, st := range s.listed {
 		if st.Name == name {
@@ -180,6 +251,13 @@ func (s *Submitter) request(name string, u record.Unit, after []Dependency) Requ
 	r := Request{
 		Run: s.Run.ID, Name: name, Script: s.Dir.Script(u.ID), Log: s.Dir.JobLog(u.ID), WorkDir: string(s.Dir),
 		After: after, Resources: u.Jobs[0].Resources,
+	}
+	for _, j := range u.Jobs {
+		for _, node := range j.Avoid {
+			if !slices.Contains(r.Exclude, node) {
+				r.Exclude = append(r.Exclude, node)
+			}
+		}
 	}
 	if u.Array() {
 		r.Tasks, r.Throttle, r.Log = len(u.Jobs), u.Throttle, s.Dir.JobLog(u.ID)+".%a"

@@ -20,6 +20,8 @@ type answers struct {
 	answer    func(r Request) (accepted bool, err error) // nil: accepts
 	listErr   error
 	forgets   bool // finished and forgotten: List shows nothing
+	ended     map[string]bool
+	cancelled []Handle
 }
 
 func (a *answers) Capabilities(context.Context) (Capabilities, error) {
@@ -46,12 +48,21 @@ func (a *answers) List(context.Context, string) ([]Status, error) {
 	}
 	var list []Status
 	for i, r := range a.submitted {
-		list = append(list, Status{Handle: Handle{ID: fmt.Sprint(i + 1)}, Name: r.Name, Task: -1, State: Pending})
+		state := Pending
+		if a.ended[r.Name] {
+			state = Completed
+		}
+		for task := range max(r.Tasks, 1) {
+			list = append(list, Status{Handle: Handle{ID: fmt.Sprint(i + 1)}, Name: r.Name, Task: task, State: state})
+		}
 	}
 	return list, nil
 }
 
-func (a *answers) Cancel(context.Context, []Handle) error { return nil }
+func (a *answers) Cancel(_ context.Context, hs []Handle) error {
+	a.cancelled = append(a.cancelled, hs...)
+	return nil
+}
 
 func (a *answers) names() string {
 	var names []string
@@ -255,5 +266,83 @@ func TestArrayTasksShareTheUnitsFolder(t *testing.T) {
 	mustSubmit(t, s, units)
 	if got, want := a.submitted[1].Script, filepath.Join(string(s.Dir), "jobs", "cells", "script"); got != want {
 		t.Errorf("array script %s, want %s", got, want)
+	}
+}
+
+// What does not fit below a submit limit goes out later; nothing is asked that is known to be refused, and nothing fails.
+func TestWhatIsAboveTheSubmitLimitGoesOutWhenThereIsRoom(t *testing.T) {
+	a := &answers{}
+	s, _ := submitter(t, a)
+	s.Caps.MaxSubmit = 3
+	units := Plan(grid([]int{1, 2}, []int{8, 16}), Options{MaxArray: 2}).Units
+	for _, u := range units {
+		if err := os.MkdirAll(s.Dir.Job(u.ID), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := mustSubmit(t, s, units)
+	if got := a.names(); r.Submitted != 2 || r.Held != 1 || !errors.Is(r.Why, ErrBackpressure) || got != "probe-1 cells-1" {
+		t.Fatalf("first: %+v, the scheduler has %s", r, got)
+	}
+	a.ended = map[string]bool{"vt-r-probe-1": true, "vt-r-cells-1": true}
+	if r = mustSubmit(t, s, units); r.Submitted != 1 || r.Already != 2 || r.Held != 0 {
+		t.Fatalf("then: %+v", r)
+	}
+}
+
+// The scheduler's word goes before what is known of its limits. Once it has refused so many at once, as many are not offered again.
+func TestBackpressureIsNotAskedForUnitByUnit(t *testing.T) {
+	asked := 0
+	a := &answers{answer: func(r Request) (bool, error) {
+		asked++
+		if r.Tasks > 0 {
+			return false, fmt.Errorf("AssocMaxSubmitJobLimit: %w", ErrBackpressure)
+		}
+		return true, nil
+	}}
+	s, _ := submitter(t, a)
+	units := Plan(grid([]int{1, 2, 3, 4}, []int{8, 16}), Options{MaxArray: 2}).Units
+	for _, u := range units {
+		if err := os.MkdirAll(s.Dir.Job(u.ID), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := mustSubmit(t, s, units); r.Submitted != 1 || r.Held != 4 || asked != 2 {
+		t.Fatalf("%+v, asked %d times", r, asked)
+	}
+}
+
+// A node that failed is avoided as long as there are others.
+func TestFailedNodesAreAvoidedAsLongAsThereAreOthers(t *testing.T) {
+	for _, others := range []bool{true, false} {
+		a := &answers{answer: func(r Request) (bool, error) {
+			if len(r.Exclude) > 0 && !others {
+				return false, fmt.Errorf("requested node configuration is not available: %w", ErrRefused)
+			}
+			return true, nil
+		}}
+		s, units := submitter(t, a)
+		units[0].Jobs[0].Avoid = []string{"node2", "node3"}
+		mustSubmit(t, s, units[:1])
+		want := 0
+		if others {
+			want = 2
+		}
+		if got := a.submitted[0].Exclude; len(a.submitted) != 1 || len(got) != want {
+			t.Errorf("others %v: went out %d times, excluding %v", others, len(a.submitted), got)
+		}
+	}
+}
+
+// Whoever cancels while a job is on its way to the scheduler cannot know of it; the submitter ends it.
+func TestAJobThatWasOnItsWayWhenTheRunWasCancelledIsEnded(t *testing.T) {
+	a := &answers{}
+	s, units := submitter(t, a)
+	a.answer = func(Request) (bool, error) {
+		return true, fsx.PublishJSON(s.Dir.Cancelled(), record.Cancelled{Schema: record.Schema})
+	}
+	mustSubmit(t, s, units)
+	if len(a.submitted) != 1 || len(a.cancelled) != 1 || a.cancelled[0].ID != "1" {
+		t.Fatalf("submitted %s, cancelled %v", a.names(), a.cancelled)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +11,7 @@ import (
 )
 
 func newCancel(a *app) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "cancel RUN",
 		Short: "End a run: its recorded jobs are cancelled, and nothing else",
 		Args:  cobra.ExactArgs(1),
@@ -32,4 +33,6 @@ func newCancel(a *app) *cobra.Command {
 			return nil
 		},
 	}
+	patienceFlag(c, a, time.Minute)
+	return c
 }

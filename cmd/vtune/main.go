@@ -36,7 +36,8 @@ type app struct {
 	now      func() time.Time
 	program  string // the name this was called by: help, completion and printed next commands use it
 
-	understood bool // the arguments were right, and a command has begun
+	patience   time.Duration // with a scheduler that cannot be reached
+	understood bool          // the arguments were right, and a command has begun
 }
 
 func run(ctx context.Context, args []string, a app) int {
@@ -81,5 +82,5 @@ func (a *app) complain(err error) {
 }
 
 func (a *app) world() tuning.World {
-	return tuning.World{Env: a.env, Now: a.now, Program: a.program, Version: version, Err: a.err}
+	return tuning.World{Env: a.env, Now: a.now, Program: a.program, Version: version, Err: a.err, Patience: a.patience}
 }

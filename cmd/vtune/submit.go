@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,6 +44,7 @@ scheduler yet is submitted, what is there stays as it is.`,
 		},
 	}
 	submitFlags(c, &r)
+	patienceFlag(c, a, 5*time.Minute)
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "render every script into a temporary directory and submit nothing")
 	c.Flags().BoolVar(&asJSON, "json", false, "print run directory and id as JSON")
 	return c
@@ -58,6 +60,10 @@ func submitFlags(c *cobra.Command, r *tuning.Request) {
 	c.Flags().StringVar(&r.TemplateDir, "template-dir", "", "directory whose templates replace the built-in ones of the same name")
 	c.Flags().IntVar(&r.Slots, "slots", 0, "GPU slots of the local scheduler (default: the GPUs of this machine, at least 1)")
 	c.Flags().BoolVar(&r.Another, "new", false, "start a new run although one of the same spec is not over")
+}
+
+func patienceFlag(c *cobra.Command, a *app, usual time.Duration) {
+	c.Flags().DurationVar(&a.patience, "patience", usual, "how long to wait for a scheduler that cannot be reached; 0: not at all")
 }
 
 // submit makes or finds the run that path asks for and puts its planned units out.

@@ -55,6 +55,9 @@ type WorkState struct {
 	Cause    Cause          `json:"cause,omitempty"`   // of a failure or skip
 	Message  string         `json:"message,omitempty"` // in the server's or scheduler's own words
 	Attempts []AttemptState `json:"attempts,omitempty"`
+	// Failures are attempts that ended as the last one did and had observed nothing; with MostFailures of them the work is given up.
+	Failures     int `json:"failures,omitempty"`
+	MostFailures int `json:"failures_allowed,omitempty"`
 }
 
 // AttemptState is one attempt as the directory shows it.

@@ -56,6 +56,8 @@ func (r result) unavailable() error {
 // as is the command's failure as one of the port's kinds, in the site's own words.
 func (r result) as(kind error) error {
 	switch words := r.words(); {
+	case errors.Is(r.err, exec.ErrNotFound):
+		return fmt.Errorf("%w: %w: no %s on the PATH", kind, jobs.ErrAbsent, r.name)
 	case r.ended && words == "":
 		return fmt.Errorf("%w: %s did not answer in time", kind, r.name)
 	case words == "" && r.err != nil:

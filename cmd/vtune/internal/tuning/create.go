@@ -11,10 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"vtune/internal/diag"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
-	"vtune/internal/shell"
 	"vtune/internal/spec"
 	"vtune/templates"
 )
@@ -33,7 +31,7 @@ func (w World) newRun(base string, r Request, s *spec.Spec, source []byte, plan 
 	if _, err := templates.Load(r.TemplateDir); err != nil {
 		return nil, err
 	}
-	secrets, err := w.secrets(s)
+	secrets, err := w.secrets(r.SpecFile, s)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +98,7 @@ func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source, secrets 
 			return nil, err
 		}
 	}
-	env, err := fsx.JSON(w.Env)
+	env, err := fsx.JSON(withoutSecrets(w.Env, s))
 	if err != nil {
 		return nil, err
 	}
@@ -161,23 +159,6 @@ func copyAgent(to string) (sum string, err error) {
 		return "", fmt.Errorf("copy the agent: %w", err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// secrets is the text of the 0600 file that the scripts source; nil without any. The values stand nowhere else but in the
-// environment of the jobs.
-func (w World) secrets(s *spec.Spec) (text []byte, err error) {
-	for _, name := range s.Server.Secrets {
-		value, ok := w.getenv(name)
-		if !ok {
-			return nil, diag.Wrap(fmt.Errorf("server.secrets names %s, which is not set", name), diag.Usage, "export "+name+" and submit again")
-		}
-		word, err := shell.Word(value)
-		if err != nil {
-			return nil, fmt.Errorf("secret %s: %w", name, err)
-		}
-		text = fmt.Appendf(text, "export %s=%s\n", name, word)
-	}
-	return text, nil
 }
 
 func copyTemplates(from, to string) error {

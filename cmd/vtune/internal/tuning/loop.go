@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"time"
 
@@ -18,11 +19,14 @@ import (
 
 // Submit puts the planned units out that are not out yet.
 func (t *Tuning) Submit(ctx context.Context) (jobs.Report, error) {
-	s, err := t.submitter(ctx)
-	if err != nil {
-		return jobs.Report{}, t.schedulerError(err)
-	}
-	rep, err := s.Units(ctx, t.Plan.Units)
+	var rep jobs.Report
+	err := t.world.patiently(ctx, t.Run.Scheduler, func() error {
+		s, err := t.submitter(ctx)
+		if err == nil {
+			rep, err = s.Units(ctx, t.Plan.Units)
+		}
+		return err
+	})
 	return rep, t.schedulerError(err)
 }
 
@@ -56,7 +60,43 @@ func (t *Tuning) Cancel(ctx context.Context) (ended int, err error) {
 		return 0, err
 	}
 	living := collect.Decide(snap, collect.Derive(snap)).Cancel
-	return len(living), t.cancelJobs(ctx, living)
+	err = t.world.patiently(ctx, t.Run.Scheduler, func() error {
+		unheard, err := t.unheard(ctx, snap)
+		if err != nil {
+			return err
+		}
+		if err := t.cancelJobs(ctx, living); err != nil {
+			return err
+		}
+		ended = len(living) + len(unheard)
+		return t.scheduler.Cancel(ctx, unheard)
+	})
+	return ended, t.schedulerError(err)
+}
+
+// unheard are jobs of units whose answer from the scheduler was never recorded, because submit was killed before it came or is
+// waiting for it now. They are found as submit itself would find them: by the exact name of a unit that was intended.
+func (t *Tuning) unheard(ctx context.Context, snap collect.Snapshot) ([]jobs.Handle, error) {
+	names := map[string]bool{}
+	for _, u := range snap.Units {
+		if _, err := os.Stat(t.Dir.Intent(u.ID)); err == nil && u.Submitted == nil {
+			names[record.JobName(t.Run.ID, u.ID)] = true
+		}
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	list, err := t.scheduler.List(ctx, t.Run.ID)
+	if err != nil {
+		return nil, err
+	}
+	var handles []jobs.Handle
+	for _, s := range list {
+		if names[s.Name] && !s.State.Ended() && !slices.Contains(handles, s.Handle) {
+			handles = append(handles, s.Handle)
+		}
+	}
+	return handles, nil
 }
 
 // submitAll puts recorded units out again and new follow-ups in. It is what collect is handed as Submit.
@@ -65,23 +105,69 @@ func (t *Tuning) submitAll(ctx context.Context, units []record.Unit, follow []co
 	if err != nil {
 		return t.schedulerError(err)
 	}
-	for _, f := range follow {
-		j := jobs.Job(t.spec, f.Kind, f.Cell, f.Attempt)
-		j.Emulates = f.Emulates
-		u := record.Unit{ID: j.ID, Jobs: []record.Job{j}}
-		if err := t.writeUnit(u, &f); err != nil {
-			return fmt.Errorf("follow-up %s: %w", j.ID, err)
-		}
-		units = append(units, u)
+	more, err := t.followUps(follow, arraySize(s.Caps))
+	if err != nil {
+		return err
 	}
-	_, err = s.Units(ctx, units)
+	_, err = s.Units(ctx, append(units, more...))
 	return t.schedulerError(err)
 }
 
+// followUps writes what the collector decided on. Cells that go on at the same time go out as arrays: when a node takes forty of
+// them along, the controller shall not be asked forty times.
+func (t *Tuning) followUps(follow []collect.FollowUp, maxArray int) ([]record.Unit, error) {
+	known := map[string]collect.FollowUp{}
+	var cells, others []record.Job
+	for _, f := range follow {
+		j := jobs.Job(t.spec, f.Kind, f.Cell, f.Attempt)
+		j.Emulates, j.Avoid = f.Emulates, f.Avoid
+		known[j.ID] = f
+		if f.Kind == record.KindCell {
+			cells = append(cells, j)
+		} else {
+			others = append(others, j)
+		}
+	}
+	var units []record.Unit
+	for _, j := range others {
+		units = append(units, record.Unit{ID: j.ID, Jobs: []record.Job{j}})
+	}
+	arrays := 0
+	for chunk := range slices.Chunk(cells, max(maxArray, 1)) {
+		u := record.Unit{ID: chunk[0].ID, Jobs: chunk}
+		if len(chunk) > 1 {
+			u.ID = t.freeUnit("again", arrays)
+			arrays++
+		}
+		units = append(units, u)
+	}
+	for _, u := range units {
+		if err := t.writeUnit(u, known); err != nil {
+			return nil, fmt.Errorf("follow-up %s: %w", u.ID, err)
+		}
+	}
+	return units, nil
+}
+
+// freeUnit is the first id of a kind that no unit has, past those that are about to be made. One that was written and never
+// intended has not gone out: it is written anew.
+func (t *Tuning) freeUnit(kind string, past int) string {
+	for n := 1; ; n++ {
+		id := fmt.Sprintf("%s-%d", kind, n)
+		if _, err := os.Stat(t.Dir.Intent(id)); errors.Is(err, fs.ErrNotExist) {
+			if past == 0 {
+				return id
+			}
+			past--
+		}
+	}
+}
+
 // assignment is what job j's agent is told, with what a follow-up knows on top.
-func (t *Tuning) assignment(j record.Job, f *collect.FollowUp) record.Assignment {
+func (t *Tuning) assignment(j record.Job, known map[string]collect.FollowUp) record.Assignment {
 	a := jobs.Assignment(t.spec, t.Plan, t.Run.ID, j)
-	if f == nil {
+	f, follows := known[j.ID]
+	if !follows {
 		return a
 	}
 	a.Known, a.Utilization, a.Hint = f.Known, f.Utilization, f.Hint
@@ -114,7 +200,7 @@ func (t *Tuning) Seen(ctx context.Context) ([]collect.Seen, error) {
 		}
 		v := collect.Seen{
 			Job: u.Jobs[task].ID, Over: s.State.Ended(), Stuck: s.State == jobs.Stuck, Cause: s.State.Cause(),
-			Word: s.Word, Reason: s.Reason, Exit: s.ExitCode, Node: s.Node,
+			Word: s.Word, Reason: s.Reason, Exit: s.ExitCode, Node: s.Node, Again: s.Restarts > 0,
 		}
 		seen = append(seen, v)
 		for _, rider := range u.Riders {

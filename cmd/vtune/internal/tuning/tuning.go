@@ -33,6 +33,8 @@ type World struct {
 	Program string    // the name vtune was called by, for printed next commands
 	Version string    // of this build
 	Err     io.Writer // the conversation
+	// Patience is how long a scheduler is waited for that cannot be reached; 0: not at all.
+	Patience time.Duration
 }
 
 func (w World) getenv(name string) (string, bool) {
@@ -88,7 +90,7 @@ func (t *Tuning) equip() (err error) {
 	if err != nil {
 		return err
 	}
-	t.scheduler, err = newScheduler(env, t.Dir, t.Run)
+	t.scheduler, err = newScheduler(withoutSecrets(env, t.spec), t.Dir, t.Run)
 	return err
 }
 

@@ -22,12 +22,12 @@ import (
 
 // writeUnit writes scripts and assignments of a unit. It comes before the unit's intent, so that nothing is ever submitted whose
 // script is not whole; writing it again before the intent is there changes nothing that anybody has seen.
-func (t *Tuning) writeUnit(u record.Unit, f *collect.FollowUp) error {
+func (t *Tuning) writeUnit(u record.Unit, known map[string]collect.FollowUp) error {
 	// Thousands of small files wait for the disk one by one; side by side they share its flushes.
 	var writers errgroup.Group
 	writers.SetLimit(16)
 	for _, j := range u.Jobs {
-		writers.Go(func() error { return t.writeJob(j, f) })
+		writers.Go(func() error { return t.writeJob(j, known) })
 	}
 	for _, j := range u.Riders {
 		writers.Go(func() error { return t.writeRider(j, u.Jobs[0]) })
@@ -54,11 +54,11 @@ func (t *Tuning) writeUnit(u record.Unit, f *collect.FollowUp) error {
 	return t.writeScript(u.ID, templates.SlurmArray, v)
 }
 
-func (t *Tuning) writeJob(j record.Job, f *collect.FollowUp) error {
+func (t *Tuning) writeJob(j record.Job, known map[string]collect.FollowUp) error {
 	if err := os.MkdirAll(t.Dir.Job(j.ID), 0o755); err != nil {
 		return err
 	}
-	a := t.assignment(j, f)
+	a := t.assignment(j, known)
 	if err := fsx.PublishJSON(t.Dir.Assignment(j.ID), a); err != nil {
 		return err
 	}
