@@ -52,7 +52,7 @@ var edges = map[string][]string{
 	"jobs/jobstest": {"internal/record", "jobs"},
 	"jobs/local":    {"internal/fsx", "internal/proc", "internal/record", "jobs"},
 	"jobs/slurm":    {"internal/record", "internal/shell", "jobs"},
-	"collect":       {"internal/fsx", "internal/record", "internal/report", "internal/search"},
+	"collect":       {"internal/fsx", "internal/record", "internal/report", "internal/search", "internal/stat"},
 	"cmd/vtune":     nil, // the composition root: everything but the simulator
 	"cmd/vllm-sim":  nil, // another root; what it may have stands below
 

@@ -61,6 +61,15 @@ func (c *Collector) Pass(ctx context.Context, ask bool) (record.State, error) {
 			st = Derive(snap)
 		}
 	}
+	if again := repetitions(snap, st); len(again) > 0 {
+		if err := c.ask(again); err != nil {
+			return st, errors.Join(trouble, err)
+		}
+		if snap, err = c.scan.Scan(); err != nil {
+			return st, errors.Join(trouble, err)
+		}
+		st = Derive(snap)
+	}
 	if err := c.publish(snap.Run, st); err != nil {
 		return st, errors.Join(trouble, err)
 	}

@@ -51,6 +51,7 @@ func Derive(s Snapshot) record.State {
 		st.Profile, st.ProfileFiles = record.WorkState{Phase: record.WorkDone}, traced
 	}
 	st.Phase = phase(&st, s.Cancelled)
+	mark(s, &st)
 	return st
 }
 

@@ -14,7 +14,7 @@ type Row struct {
 	Phase     record.WorkPhase
 	Job       string // the latest attempt's
 	Scheduler string // what the scheduler calls that job
-	Node      string
+	Node      string              // with what is wrong with it
 	Loads     int                 // observations made
 	Best      *record.Observation // the best that passed so far
 	Why       string              // why there is none (yet), where that is known
@@ -27,7 +27,7 @@ func Rows(st record.State) []Row {
 		r := Row{Cell: c.Cell, Phase: c.Phase, Loads: len(c.Observations), Best: feasible(st.Policy, c)}
 		if n := len(c.Attempts); n > 0 {
 			last := c.Attempts[n-1]
-			r.Job, r.Scheduler, r.Node = last.Job, last.Submitted, last.Node
+			r.Job, r.Scheduler, r.Node = last.Job, last.Submitted, where(last)
 		}
 		if r.Best == nil && (c.Cause != record.CauseNone || c.Message != "") {
 			r.Why = why(c.Cause, c.Message)
@@ -35,6 +35,18 @@ func Rows(st record.State) []Row {
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+// where an attempt ran, with the marks of its node.
+func where(a record.AttemptState) string {
+	words := a.Node
+	if a.Slow > 0 {
+		words += fmt.Sprintf(" (%.0f %% slow)", 100*a.Slow)
+	}
+	if len(a.Throttled) > 0 {
+		words += " (throttled)"
+	}
+	return oneLine(words)
 }
 
 func feasible(p record.Policy, c record.CellState) *record.Observation {

@@ -120,6 +120,10 @@ func submitArgs(r jobs.Request) ([]string, error) {
 		}
 		args = append(args, "--dependency="+after)
 	}
+	// A name that Slurm would read as an expression is no name of a node of its.
+	if nodes := slices.DeleteFunc(slices.Clone(r.Exclude), func(n string) bool { return shell.Name(n) != nil }); len(nodes) > 0 {
+		args = append(args, "--exclude="+strings.Join(nodes, ","))
+	}
 	return append(args, r.Script), nil
 }
 
