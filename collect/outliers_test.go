@@ -3,11 +3,7 @@ package collect
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"maps"
-	"math"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -15,95 +11,10 @@ import (
 
 	"pgregory.net/rapid"
 
+	"vtune/collect/fleet"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 )
-
-// checks of so many nodes, each with a noise, of which the slow ones take longer.
-func checks(rng *rand.Rand, nodes, each int, noise float64, slow map[string]float64) map[string][]float64 {
-	all := map[string][]float64{}
-	for i := range nodes {
-		name := fmt.Sprintf("n%d", i+1)
-		for range each {
-			all[name] = append(all[name], 33*(1+slow[name])*(1+noise*rng.NormFloat64()))
-		}
-	}
-	return all
-}
-
-func TestEqualNodesAreNoOutliersAndASlowOneAlwaysIs(t *testing.T) {
-	const runs = 1000
-	rng := rand.New(rand.NewPCG(7, 11))
-	for _, c := range []struct{ nodes, each int }{{4, 10}, {3, 2}, {8, 1}, {40, 2}} {
-		wrong, missed := 0, 0
-		for range runs {
-			equal := checks(rng, c.nodes, c.each, 0.02, nil)
-			if _, _, _, differ := apart(equal, floorTPOT); len(lags(equal, floorTPOT)) > 0 || differ {
-				wrong++
-			}
-			by := 0.20
-			if c.each == 1 {
-				by = 0.35 // one check may be a bad moment: it must be clearer
-			}
-			slow := lags(checks(rng, c.nodes, c.each, 0.02, map[string]float64{"n2": by}), floorTPOT)
-			if _, found := slow["n2"]; !found || len(slow) != 1 {
-				missed++
-			}
-		}
-		if wrong > 1 || missed > 0 {
-			t.Errorf("%d nodes x %d checks, %d runs: %d with an outlier that is none, %d in which the slow node was not found alone", c.nodes, c.each, runs, wrong, missed)
-		}
-	}
-}
-
-func TestOneOfTwoNodesIsNotToBlame(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
-	two := checks(rng, 2, 4, 0.01, map[string]float64{"n2": 0.3})
-	slowest, fastest, l, differ := apart(two, floorTPOT)
-	if len(lags(two, floorTPOT)) != 0 || !differ || slowest != "n2" || fastest != "n1" || l.share < 0.25 || l.share > 0.35 {
-		t.Errorf("%v, %s and %s differ: %t, %+v", lags(two, floorTPOT), slowest, fastest, differ, l)
-	}
-	three := checks(rng, 3, 4, 0.01, map[string]float64{"n2": 0.3, "n3": 0.3})
-	if _, _, _, differ := apart(three, floorTPOT); len(lags(three, floorTPOT)) != 0 || !differ {
-		t.Errorf("one fast node of three: %v, %t", lags(three, floorTPOT), differ)
-	}
-}
-
-// Where checks themselves are uneven, a node must stand out of that.
-func TestWhatIsUsualInARunIsNoOutlier(t *testing.T) {
-	even := map[string][]float64{"a": {30, 36}, "b": {36, 30}, "c": {31, 35}, "d": {37, 40}}
-	if slow := lags(even, floorTPOT); len(slow) != 0 {
-		t.Errorf("%v", slow)
-	}
-	even["d"] = []float64{70, 72}
-	if slow := lags(even, floorTPOT); len(slow) != 1 || slow["d"].share < 1 {
-		t.Errorf("%v", slow)
-	}
-}
-
-// A unit of time, and the names of nodes, are nothing to the rule; faster than the others is never an outlier.
-func TestTheRuleKnowsNoUnits(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		times := rapid.MapOfN(rapid.StringMatching(`n[0-9]{1,3}`), rapid.SliceOfN(rapid.Float64Range(1, 100), 1, 4), 0, 6).Draw(t, "checks")
-		unit := math.Ldexp(1, rapid.IntRange(-8, 8).Draw(t, "unit")) // a power of two rounds nothing
-		scaled, fastest := map[string][]float64{}, ""
-		for node, t := range times {
-			for _, ms := range t {
-				scaled[node] = append(scaled[node], ms*unit)
-			}
-			if fastest == "" || median(t) < median(times[fastest]) {
-				fastest = node
-			}
-		}
-		a, b := lags(times, floorTPOT), lags(scaled, floorTPOT)
-		if !slices.Equal(slices.Sorted(maps.Keys(a)), slices.Sorted(maps.Keys(b))) {
-			t.Fatalf("%v, and with another unit %v", a, b)
-		}
-		if _, found := a[fastest]; found {
-			t.Fatalf("the fastest node is slow: %v", a)
-		}
-	})
-}
 
 // newCompared is a run of method vtune on four nodes. Without its nodes' differences s4-t10 would win.
 func newCompared(t testing.TB, shape record.Shape, repeat bool) *world {
@@ -164,7 +75,7 @@ func (w *world) rounds(t *testing.T) int {
 	}
 	w.must(err)
 	asked := map[string]int{}
-	for _, r := range readRepeats(w.dir) {
+	for _, r := range fleet.Read(w.dir) {
 		if asked[r.Cell]++; asked[r.Cell] > 1 {
 			t.Errorf("%s is repeated twice", r.Cell)
 		}
@@ -186,8 +97,8 @@ func TestWhatWasMeasuredOnASlowNodeIsRepeatedElsewhere(t *testing.T) {
 				s, err := c.scan.Scan()
 				w.must(err)
 				for _, cell := range st.Cells {
-					for _, j := range makers(s).of(cell) {
-						if nodeOf(j) == node && s.from(cell.ID)+s.from(j.Cell) > 0 {
+					for _, j := range fleet.Made(s.Fleet()).Of(cell) {
+						if j.Claim.Node == node && s.Repeats.From(cell.ID)+s.Repeats.From(j.Cell) > 0 {
 							t.Errorf("%s still rests on %s", cell.ID, j.ID)
 						}
 					}
@@ -214,13 +125,13 @@ func TestARepetitionReplacesWhatWasKnownWhenItHasSomethingToShow(t *testing.T) {
 	before := st.Best.Observation
 	s, err := c.scan.Scan()
 	w.must(err)
-	all, err := Repetitions(s, st, Wish{Cells: []string{"s4-t10"}, Avoid: []string{"n2"}, By: "me"})
+	all, err := fleet.Wished(st, s.Fleet(), fleet.Wish{Cells: []string{"s4-t10"}, Avoid: []string{"n2"}, By: "me"})
 	w.must(err)
 	if len(all) != 1 || all[0].From != 2 || all[0].By != "me" || !slices.Equal(all[0].Avoid, []string{"n2"}) {
 		t.Fatalf("%+v", all)
 	}
-	w.must(Ask(w.dir, all[0]))
-	if err := Ask(w.dir, all[0]); !errors.Is(err, fs.ErrExist) {
+	w.must(fleet.Ask(w.dir, all[0]))
+	if err := fleet.Ask(w.dir, all[0]); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("asked for twice: %v", err)
 	}
 	w.truth["s4-t10"] = curve{throughput: 80, meets: 40} // a little less, this time
@@ -255,7 +166,7 @@ func TestARepetitionThatFailsLeavesTheAnswerThatThereWas(t *testing.T) {
 	w := newCompared(t, record.ShapeCells, false)
 	c := w.collector()
 	st := w.finish(c)
-	w.must(Ask(w.dir, record.Repeat{Cell: "s4-t10", From: 2}))
+	w.must(fleet.Ask(w.dir, record.Repeat{Cell: "s4-t10", From: 2}))
 	w.truth["s4-t10"] = curve{fails: record.CauseFlags}
 	again := w.finish(c)
 	if again.Best == nil || again.Best.Observation.Load != st.Best.Observation.Load || again.Best.Observation.Attempt != 1 {
@@ -272,7 +183,7 @@ func TestARunThatWasCancelledIsNotRepeatedAndKeepsItsAnswers(t *testing.T) {
 	w.must(fsx.PublishJSON(w.dir.Cancelled(), record.Cancelled{By: "me"}))
 	st, err := c.Pass(context.Background(), true)
 	w.must(err)
-	w.must(Ask(w.dir, record.Repeat{Cell: "s4-t10", From: 2}))
+	w.must(fleet.Ask(w.dir, record.Repeat{Cell: "s4-t10", From: 2}))
 	if st, err = c.Pass(context.Background(), true); err != nil || st.Phase != record.PhaseCancelled || len(w.follow) != 0 {
 		t.Errorf("%s, %v, %v", st.Phase, err, w.follow)
 	}
@@ -290,9 +201,9 @@ func TestAnEmulatedCellIsRepeatedOnAServerOfItsOwn(t *testing.T) {
 	cell := st.Cells[i].ID
 	s, err := c.scan.Scan()
 	w.must(err)
-	all, err := Repetitions(s, st, Wish{Cells: []string{cell}})
+	all, err := fleet.Wished(st, s.Fleet(), fleet.Wish{Cells: []string{cell}})
 	w.must(err)
-	w.must(Ask(w.dir, all[0]))
+	w.must(fleet.Ask(w.dir, all[0]))
 	st = w.finish(c)
 	if now := st.Cells[i]; now.Emulated || len(now.Attempts) != 1 || len(now.Observations) == 0 || len(w.follow[cell+"-1"].Emulates) != 0 {
 		t.Errorf("%s: emulated %t, %+v", cell, now.Emulated, now.Attempts)
@@ -309,19 +220,15 @@ func TestAWishMustMakeSense(t *testing.T) {
 	st := w.finish(c)
 	s, err := c.scan.Scan()
 	w.must(err)
-	if _, err := Repetitions(s, st, Wish{Cells: []string{"s9-t9"}}); err == nil {
+	if _, err := fleet.Wished(st, s.Fleet(), fleet.Wish{Cells: []string{"s9-t9"}}); err == nil {
 		t.Error("a cell that the run does not have")
 	}
-	if all, err := Repetitions(s, st, Wish{Outliers: true}); err != nil || len(all) == 0 || !slices.Equal(all[0].Avoid, []string{"n3"}) || !strings.Contains(all[0].Reason, "n3 is ") {
+	if all, err := fleet.Wished(st, s.Fleet(), fleet.Wish{Outliers: true}); err != nil || len(all) == 0 || !slices.Equal(all[0].Avoid, []string{"n3"}) || !strings.Contains(all[0].Reason, "n3 is ") {
 		t.Errorf("%+v, %v", all, err)
 	}
 	st.Cells[0].Phase = record.WorkRunning
-	if _, err := Repetitions(s, st, Wish{Cells: []string{st.Cells[0].ID}}); err == nil {
+	if _, err := fleet.Wished(st, s.Fleet(), fleet.Wish{Cells: []string{st.Cells[0].ID}}); err == nil {
 		t.Error("a cell that is being measured")
-	}
-	st.Policy.Method = "auto_tune"
-	if _, err := Repetitions(s, st, Wish{Outliers: true}); err == nil {
-		t.Error("a method that does not compare nodes")
 	}
 }
 

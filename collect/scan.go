@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"vtune/collect/fleet"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 )
@@ -21,7 +22,7 @@ type Snapshot struct {
 	Cancelled bool
 	Units     []UnitRecord // the plan's, in its order, then follow-ups by name
 	Jobs      []JobRecord  // of all units, in unit order
-	Repeats   []record.Repeat
+	Repeats   fleet.Repeats
 }
 
 // UnitRecord is what is known of a unit's submission.
@@ -67,7 +68,7 @@ func (s *Scanner) Scan() (Snapshot, error) {
 	}
 	_, err := os.Stat(s.Dir.Cancelled())
 	snap.Cancelled = err == nil
-	snap.Repeats = readRepeats(s.Dir)
+	snap.Repeats = fleet.Read(s.Dir)
 	if snap.Units, err = s.units(snap.Plan); err != nil {
 		return snap, err
 	}

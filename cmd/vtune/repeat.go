@@ -7,12 +7,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"vtune/cmd/vtune/internal/tuning"
-	"vtune/collect"
+	"vtune/collect/fleet"
 	"vtune/internal/diag"
 )
 
 func newRepeat(a *app) *cobra.Command {
-	var w collect.Wish
+	var w fleet.Wish
 	c := &cobra.Command{
 		Use:   "repeat RUN [CELL...]",
 		Short: "Have cells measured again: by name, or --outliers for all that a slow or hot node measured",

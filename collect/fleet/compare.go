@@ -1,4 +1,7 @@
-package collect
+// Package fleet compares the nodes of a run: which of them is slow, or hot, and what was measured there; and says what is to be
+// measured again because of it. A node that is not as good as the others gives numbers that are true of it alone. Pure, but for the
+// records of what is asked for.
+package fleet
 
 import (
 	"fmt"
@@ -11,8 +14,12 @@ import (
 	"vtune/internal/stat"
 )
 
-// This file compares the nodes of a run. A node that is slow, or whose GPUs slowed down for heat, gives numbers that are true of it
-// and of no other; they are marked, and can be measured again (see repeat.go).
+// Job is what is known of one of a run's jobs and its node.
+type Job struct {
+	record.Job
+	Claim  *record.Attempt // nil: it has not begun
+	Health *record.Health  // nil: nothing was learned
+}
 
 // When a node is an outlier: when its median check is above the median of the other nodes' by more than a floor and by more than
 // spreads times the spread. On one H200 two starts of a server differed by up to 3.4 %, so a tenth is three times what is usual.
@@ -122,7 +129,7 @@ func median(values []float64) float64 {
 var ofTheNode = []string{record.ThrottleThermal, record.ThrottleHotHardware, record.ThrottlePowerBrake}
 
 // throttled is what an attempt's GPUs said that makes its numbers theirs alone.
-func throttled(j JobRecord) (words []string) {
+func throttled(j Job) (words []string) {
 	gpus := func(of []record.GPU) {
 		for _, g := range of {
 			for _, r := range ofTheNode {
@@ -150,7 +157,7 @@ func throttled(j JobRecord) (words []string) {
 }
 
 // nodeOf is where a job ran; empty: nowhere yet.
-func nodeOf(j JobRecord) string {
+func nodeOf(j Job) string {
 	if j.Claim == nil {
 		return ""
 	}
@@ -166,11 +173,11 @@ type comparison struct {
 // warning is what a reader must know of a node.
 type warning struct{ node, words string }
 
-func compare(s Snapshot) comparison {
+func compare(jobs []Job) comparison {
 	c := comparison{nodes: map[string]*record.NodeState{}}
 	tpot, ttft := map[string][]float64{}, map[string][]float64{}
 	seen := map[string]map[string]string{} // node: GPU: name
-	for _, j := range s.Jobs {
+	for _, j := range jobs {
 		name := nodeOf(j)
 		if name == "" {
 			continue
@@ -237,21 +244,21 @@ func (c *comparison) judge(checks map[string][]float64, floor float64, what stri
 }
 
 // marked reports whether what a job measured is held against its node.
-func (c comparison) marked(j JobRecord) bool {
+func (c comparison) marked(j Job) bool {
 	n := c.nodes[nodeOf(j)]
 	return n != nil && n.Slow > 0 || len(throttled(j)) > 0
 }
 
-// mark puts into the state what is known of the nodes: beside each attempt, for each node, and in words for whoever reads the answer.
-func mark(s Snapshot, st *record.State) {
-	c := compare(s)
+// Mark puts into the state what is known of the nodes: beside each attempt, for each node, and in words for whoever reads the answer.
+func Mark(st *record.State, all []Job) {
+	c := compare(all)
 	for _, name := range slices.Sorted(maps.Keys(c.nodes)) {
 		if n := *c.nodes[name]; n.Checks > 0 || n.CPU != "" || len(n.GPUs) > 0 {
 			st.Nodes = append(st.Nodes, n)
 		}
 	}
-	jobs := map[string]JobRecord{}
-	for _, j := range s.Jobs {
+	jobs := map[string]Job{}
+	for _, j := range all {
 		jobs[j.ID] = j
 	}
 	attempts := func(w *record.WorkState) {
@@ -264,12 +271,12 @@ func mark(s Snapshot, st *record.State) {
 	}
 	attempts(&st.Probe)
 	attempts(&st.Profile)
-	made := makers(s)
+	made := Made(all)
 	there := map[string][]string{} // cells by the node that their numbers come from
 	for i := range st.Cells {
 		cell := &st.Cells[i]
 		attempts(&cell.WorkState)
-		for _, j := range made.of(*cell) {
+		for _, j := range made.Of(*cell) {
 			if node := nodeOf(j); c.marked(j) && !slices.Contains(there[node], cell.ID) {
 				there[node] = append(there[node], cell.ID)
 			}
@@ -300,36 +307,37 @@ func measured(cells []string) string {
 	}
 }
 
-// made finds the job that made an observation, by the cell, whether on its own server, and the attempt.
-type made map[maker]JobRecord
+// Maker finds the job that made an observation, by the cell, whether on its own server, and the attempt.
+type Maker map[load]Job
 
-type maker struct {
+type load struct {
 	cell     string
 	emulated bool
 	attempt  int
 }
 
-func makers(s Snapshot) made {
-	m := made{}
-	for _, j := range s.Jobs {
+// Made is who made what of a run.
+func Made(jobs []Job) Maker {
+	m := Maker{}
+	for _, j := range jobs {
 		if j.Kind != record.KindCell {
 			continue
 		}
-		m[maker{j.Cell, false, j.Job.Attempt}] = j
+		m[load{j.Cell, false, j.Attempt}] = j
 		for _, c := range j.Emulates {
-			m[maker{c, true, j.Job.Attempt}] = j
+			m[load{c, true, j.Attempt}] = j
 		}
 	}
 	return m
 }
 
-// of are the jobs whose observations a cell's standing is made of: those of its own server, or where it has shown nothing, of the
+// Of are the jobs whose observations a cell's standing is made of: those of its own server, or where it has shown nothing, of the
 // server that stood for it.
-func (m made) of(c record.CellState) (jobs []JobRecord) {
+func (m Maker) Of(c record.CellState) (jobs []Job) {
 	own := slices.ContainsFunc(c.Observations, func(o record.Observation) bool { return !o.Emulated })
 	for _, o := range c.Observations {
-		j, known := m[maker{c.ID, !own, o.Attempt}]
-		if known && o.Emulated != own && !slices.ContainsFunc(jobs, func(of JobRecord) bool { return of.ID == j.ID }) {
+		j, known := m[load{c.ID, !own, o.Attempt}]
+		if known && o.Emulated != own && !slices.ContainsFunc(jobs, func(of Job) bool { return of.ID == j.ID }) {
 			jobs = append(jobs, j)
 		}
 	}
