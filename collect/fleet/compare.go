@@ -21,7 +21,7 @@ type Job struct {
 	Health *record.Health  // nil: nothing was learned
 }
 
-// When a node is an outlier: when its median check is above the median of the other nodes' by more than a floor and by more than
+// When a node is an outlier: when its typical check is above the median of the other nodes' by more than a floor and by more than
 // spreads times the spread. On one H200 two starts of a server differed by up to 3.4 %, so a tenth is three times what is usual.
 // The time to the first token has the client and the CPU in it, whose share nobody has measured; its floor is twice as high, and
 // enough to see a GPU at half its clock.
@@ -49,7 +49,7 @@ func lags(checks map[string][]float64, floor float64) map[string]lag {
 	}
 	noise, medians := within(checks), map[string]float64{}
 	for node, times := range checks {
-		medians[node] = median(times)
+		medians[node] = typical(times)
 	}
 	for node, own := range medians {
 		var others []float64
@@ -83,7 +83,7 @@ func behind(own, usual, spread float64, checks int, floor float64) (l lag, beyon
 // them is not as it should be, and nobody can tell which. With two nodes that is all that can be said.
 func apart(checks map[string][]float64, floor float64) (slowest, fastest string, l lag, yes bool) {
 	for _, node := range slices.Sorted(maps.Keys(checks)) {
-		if slowest == "" || median(checks[node]) > median(checks[slowest]) {
+		if slowest == "" || typical(checks[node]) > typical(checks[slowest]) {
 			slowest = node
 		}
 		if fastest == "" || median(checks[node]) < median(checks[fastest]) {
@@ -93,7 +93,7 @@ func apart(checks map[string][]float64, floor float64) (slowest, fastest string,
 	if slowest == fastest {
 		return "", "", l, false
 	}
-	l, yes = behind(median(checks[slowest]), median(checks[fastest]), within(checks), min(len(checks[slowest]), len(checks[fastest])), floor)
+	l, yes = behind(typical(checks[slowest]), median(checks[fastest]), within(checks), min(len(checks[slowest]), len(checks[fastest])), floor)
 	return slowest, fastest, l, yes
 }
 
@@ -118,6 +118,15 @@ func deviation(values []float64, from float64) float64 {
 		deviations = append(deviations, math.Abs(v-from)/from)
 	}
 	return median(deviations)
+}
+
+// typical of a node's checks: their median, of an even number the lower one of the two in the middle. A moment of trouble makes a check
+// slower and never faster, so that of two checks the faster one says more of the node.
+func typical(times []float64) float64 {
+	if len(times) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(times))[(len(times)-1)/2]
 }
 
 func median(values []float64) float64 {
@@ -200,7 +209,7 @@ func compare(jobs []Job) comparison {
 		n.Throttled = append(n.Throttled, throttled(j)...)
 	}
 	for name, n := range c.nodes {
-		n.GPUs, n.TPOT, n.TTFT = kinds(seen[name]), median(tpot[name]), median(ttft[name])
+		n.GPUs, n.TPOT, n.TTFT = kinds(seen[name]), typical(tpot[name]), typical(ttft[name])
 		slices.Sort(n.Throttled)
 		n.Throttled = slices.Compact(n.Throttled)
 	}

@@ -26,7 +26,10 @@ func checks(rng *rand.Rand, nodes, each int, noise float64, slow map[string]floa
 func TestEqualNodesAreNoOutliersAndASlowOneAlwaysIs(t *testing.T) {
 	const runs = 1000
 	rng := rand.New(rand.NewPCG(7, 11))
-	for _, c := range []struct{ nodes, each int }{{4, 10}, {3, 2}, {8, 1}, {40, 2}} {
+	for _, c := range []struct{ nodes, each, missed int }{
+		{4, 10, 0}, {40, 2, 0}, {8, 1, 2},
+		{3, 2, 10}, // two others, checked twice: their own difference hides it now and then
+	} {
 		wrong, missed := 0, 0
 		for range runs {
 			equal := checks(rng, c.nodes, c.each, 0.02, nil)
@@ -42,7 +45,7 @@ func TestEqualNodesAreNoOutliersAndASlowOneAlwaysIs(t *testing.T) {
 				missed++
 			}
 		}
-		if wrong > 1 || missed > 0 {
+		if wrong > 1 || missed > c.missed {
 			t.Errorf("%d nodes x %d checks, %d runs: %d with an outlier that is none, %d in which the slow node was not found alone", c.nodes, c.each, runs, wrong, missed)
 		}
 	}
@@ -73,6 +76,19 @@ func TestWhatIsUsualInARunIsNoOutlier(t *testing.T) {
 	}
 }
 
+// Of two checks one may meet a moment of trouble.
+func TestOneBadCheckMakesNoOutlier(t *testing.T) {
+	if slow := lags(map[string][]float64{"a": {33, 34}, "b": {33, 33}, "c": {34, 80}, "d": {33}}, floorTPOT); len(slow) != 0 {
+		t.Errorf("%v", slow)
+	}
+	if slow := lags(map[string][]float64{"a": {33, 34}, "b": {33, 33}, "c": {34, 33}, "d": {39}}, floorTPOT); len(slow) != 0 {
+		t.Errorf("%v", slow)
+	}
+	if slow := lags(map[string][]float64{"a": {33, 34}, "b": {33, 33}, "c": {45, 80}, "d": {33}}, floorTPOT); len(slow) != 1 {
+		t.Errorf("%v", slow)
+	}
+}
+
 // A unit of time, and the names of nodes, are nothing to the rule; faster than the others is never an outlier.
 func TestTheRuleKnowsNoUnits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -83,7 +99,7 @@ func TestTheRuleKnowsNoUnits(t *testing.T) {
 			for _, ms := range t {
 				scaled[node] = append(scaled[node], ms*unit)
 			}
-			if fastest == "" || median(t) < median(times[fastest]) {
+			if fastest == "" || typical(t) < typical(times[fastest]) {
 				fastest = node
 			}
 		}

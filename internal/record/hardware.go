@@ -83,7 +83,7 @@ type Repeat struct {
 	At     time.Time `json:"at"`
 }
 
-// NodeState is a node as a run met it. Times are medians over the checks that were made on it.
+// NodeState is a node as a run met it. Times are those of its typical check: the median, of an even number the lower one.
 type NodeState struct {
 	Node   string   `json:"node"`
 	GPUs   []string `json:"gpus,omitempty"` // names, with how many of the kind the run met: "2 x NVIDIA H200"
