@@ -40,7 +40,7 @@ until the repetition has something to show.`,
 				fmt.Fprintf(a.out, "%s again%s: %s\n", r.Cell, elsewhere, r.Reason)
 			}
 			if len(asked) == 0 {
-				fmt.Fprintln(a.out, "nothing: no such cell, or it is asked for already")
+				fmt.Fprintln(a.out, "nothing: no cell rests on what a marked node measured")
 				return nil
 			}
 			fmt.Fprintf(a.err, "next: %s collect --watch %s\n", a.program, t.Dir)

@@ -12,8 +12,8 @@ import (
 type Row struct {
 	Cell      record.Cell
 	Phase     record.WorkPhase
-	Job       string // the latest attempt's
-	Scheduler string // what the scheduler calls that job
+	Job       string              // the latest attempt's
+	Scheduler string              // what the scheduler calls that job
 	Node      string              // with what is wrong with it
 	Loads     int                 // observations made
 	Best      *record.Observation // the best that passed so far
