@@ -3,7 +3,9 @@ package collect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -96,6 +98,12 @@ func TestWhatWasMeasuredOnASlowNodeIsRepeatedElsewhere(t *testing.T) {
 				}
 				s, err := c.scan.Scan()
 				w.must(err)
+				for _, r := range s.Repeats {
+					f := w.follow[fmt.Sprintf("%s-%d", r.Cell, r.From)]
+					if column := shape == record.ShapeColumns && r.From == 2; column && len(f.Emulates) != 2 || !column && len(f.Emulates) != 0 {
+						t.Errorf("%s is repeated by a server that stands for %v too", r.Cell, f.Emulates)
+					}
+				}
 				for _, cell := range st.Cells {
 					for _, j := range fleet.Made(s.Fleet()).Of(cell) {
 						if j.Claim.Node == node && s.Repeats.From(cell.ID)+s.Repeats.From(j.Cell) > 0 {
@@ -180,12 +188,32 @@ func TestARepetitionThatFailsLeavesTheAnswerThatThereWas(t *testing.T) {
 func TestARunThatWasCancelledIsNotRepeatedAndKeepsItsAnswers(t *testing.T) {
 	w := newCompared(t, record.ShapeCells, true)
 	c := w.collector()
+	before := w.finish(c)
+	w.must(fleet.Ask(w.dir, record.Repeat{Cell: "s4-t10", From: 2}))
 	w.must(fsx.PublishJSON(w.dir.Cancelled(), record.Cancelled{By: "me"}))
 	st, err := c.Pass(context.Background(), true)
-	w.must(err)
-	w.must(fleet.Ask(w.dir, record.Repeat{Cell: "s4-t10", From: 2}))
-	if st, err = c.Pass(context.Background(), true); err != nil || st.Phase != record.PhaseCancelled || len(w.follow) != 0 {
+	if err != nil || st.Phase != record.PhaseCancelled || len(w.follow) != 0 {
 		t.Errorf("%s, %v, %v", st.Phase, err, w.follow)
+	}
+	i := slices.IndexFunc(st.Cells, func(c record.CellState) bool { return c.ID == "s4-t10" })
+	if st.Cells[i].Phase != record.WorkDone || st.Cells[i].Accepted == nil || st.Best.Observation.Load != before.Best.Observation.Load {
+		t.Errorf("%+v", st.Cells[i].WorkState)
+	}
+}
+
+// Where every node is hot, another one is no better.
+func TestWhatIsTrueOfMostNodesIsNotRepeated(t *testing.T) {
+	w := newCompared(t, record.ShapeCells, true)
+	for _, n := range w.nodes.names[:3] {
+		w.nodes.hot[n] = true
+	}
+	if st := w.finish(w.collector()); w.rounds(t) != 0 || len(st.Warnings) != 3 {
+		t.Errorf("%d repeated, %q", w.rounds(t), st.Warnings)
+	}
+	w = newCompared(t, record.ShapeCells, true)
+	w.nodes.hot["n2"] = true
+	if w.finish(w.collector()); w.rounds(t) == 0 {
+		t.Error("what one hot node measured was not repeated")
 	}
 }
 
@@ -194,17 +222,26 @@ func TestAnEmulatedCellIsRepeatedOnAServerOfItsOwn(t *testing.T) {
 	w := newCompared(t, record.ShapeColumns, false)
 	c := w.collector()
 	st := w.finish(c)
-	i := slices.IndexFunc(st.Cells, func(c record.CellState) bool { return c.Emulated })
+	i := slices.IndexFunc(st.Cells, func(c record.CellState) bool { return c.Emulated && c.MaxNumBatchedTokens > 10 })
 	if i < 0 {
 		t.Fatal("no cell is emulated")
 	}
 	cell := st.Cells[i].ID
 	s, err := c.scan.Scan()
 	w.must(err)
-	all, err := fleet.Wished(st, s.Fleet(), fleet.Wish{Cells: []string{cell}})
+	native := "s4" + cell[strings.Index(cell, "-"):] // its column's turn at the same time is not its own
+	all, err := fleet.Wished(st, s.Fleet(), fleet.Wish{Cells: []string{cell, native}})
 	w.must(err)
-	w.must(fleet.Ask(w.dir, all[0]))
+	if len(all) != 2 || all[0].From != 1 || all[1].From != 2 {
+		t.Fatalf("%+v", all)
+	}
+	for _, r := range all {
+		w.must(fleet.Ask(w.dir, r))
+	}
 	st = w.finish(c)
+	if slices.ContainsFunc(slices.Collect(maps.Values(w.follow)), func(f FollowUp) bool { return slices.Contains(f.Emulates, cell) }) {
+		t.Errorf("%s rides again: %+v", cell, w.follow)
+	}
 	if now := st.Cells[i]; now.Emulated || len(now.Attempts) != 1 || len(now.Observations) == 0 || len(w.follow[cell+"-1"].Emulates) != 0 {
 		t.Errorf("%s: emulated %t, %+v", cell, now.Emulated, now.Attempts)
 	}
