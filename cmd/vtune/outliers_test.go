@@ -47,13 +47,13 @@ func TestWhatASlowNodeMeasuredIsMeasuredElsewhere(t *testing.T) {
 	if slow < 0 || st.Nodes[slow].Node != first || st.Nodes[slow].Slow < 0.5 {
 		t.Fatalf("%s is twice as slow, and the nodes are %+v", first, st.Nodes)
 	}
-	if len(st.Warnings) == 0 || !strings.HasPrefix(st.Warnings[0], first+" is ") {
+	if !slices.ContainsFunc(st.Warnings, func(w string) bool { return strings.HasPrefix(w, first+" is ") }) {
 		t.Errorf("warnings %q", st.Warnings)
 	}
 	repeated := 0
 	for _, c := range st.Cells {
 		last := c.Attempts[len(c.Attempts)-1]
-		if c.Accepted == nil || c.Accepted.Attempt != last.Attempt || last.Node == first || last.Slow > 0 {
+		if c.Accepted == nil || c.Accepted.Attempt != last.Attempt || last.Node == first {
 			t.Errorf("%s: accepted %v, attempts %+v", c.ID, c.Accepted != nil, c.Attempts)
 		}
 		if len(c.Attempts) > 1 {
