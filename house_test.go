@@ -40,20 +40,23 @@ var edges = map[string][]string{
 	"internal/spec/word":     {},
 	"internal/spec/script":   {},
 
-	"internal/serving": {"internal/proc", "internal/record", "internal/vllm"},
-	"internal/client":  {"internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/serving", "internal/verdict", "internal/vllm"},
-	"internal/ledger":  {"internal/record"},
-	"internal/agent": {"internal/client", "internal/diag", "internal/fsx", "internal/ledger", "internal/proc", "internal/record", "internal/search",
+	"internal/serving":  {"internal/proc", "internal/record", "internal/vllm"},
+	"internal/client":   {"internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/serving", "internal/verdict", "internal/vllm"},
+	"internal/ledger":   {"internal/record"},
+	"internal/hardware": {"internal/fsx", "internal/proc", "internal/record"},
+	"internal/agent": {"internal/client", "internal/diag", "internal/fsx", "internal/hardware", "internal/ledger", "internal/proc", "internal/record", "internal/search",
 		"internal/serving", "internal/vllm", "internal/vocab"},
 
-	"templates":     {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
-	"jobs":          {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
-	"jobs/jobstest": {"internal/record", "jobs"},
-	"jobs/local":    {"internal/fsx", "internal/proc", "internal/record", "jobs"},
-	"jobs/slurm":    {"internal/record", "internal/shell", "jobs"},
-	"collect":       {"internal/fsx", "internal/record", "internal/report", "internal/search"},
-	"cmd/vtune":     nil, // the composition root: everything but the simulator
-	"cmd/vllm-sim":  nil, // another root; what it may have stands below
+	"templates":       {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
+	"jobs":            {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
+	"jobs/jobstest":   {"internal/record", "jobs"},
+	"jobs/local":      {"internal/fsx", "internal/proc", "internal/record", "jobs"},
+	"jobs/slurm":      {"internal/record", "internal/shell", "jobs"},
+	"collect":         {"collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
+	"collect/answers": {"internal/fsx", "internal/record", "internal/report"},
+	"collect/fleet":   {"internal/fsx", "internal/record", "internal/stat"},
+	"cmd/vtune":       nil, // the composition root: everything but the simulator
+	"cmd/vllm-sim":    nil, // another root; what it may have stands below
 
 	"cmd/bench-tuner":                   nil, // a third root: methods against the simulator
 	"cmd/vtune/internal/tuning":         nil, // the composition itself

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"vtune/collect/fleet"
 	"vtune/internal/record"
 	"vtune/internal/search"
 )
@@ -51,6 +52,7 @@ func Derive(s Snapshot) record.State {
 		st.Profile, st.ProfileFiles = record.WorkState{Phase: record.WorkDone}, traced
 	}
 	st.Phase = phase(&st, s.Cancelled)
+	fleet.Mark(&st, s.Fleet())
 	return st
 }
 
