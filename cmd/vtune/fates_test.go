@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -117,9 +118,7 @@ func TestANodeThatLaunchesNothingIsAvoided(t *testing.T) {
 	if _, err := os.Stat(dir.Submitted("again-1")); err != nil {
 		t.Errorf("the cells did not go out as one array: %v", err)
 	}
-	if left := strings.TrimSpace(slurm(t, c.env, "squeue", "-h")); left != "" {
-		t.Errorf("left in the queue: %s", left)
-	}
+	eventually(t, "the queue to be empty", func() bool { return strings.TrimSpace(slurm(t, c.env, "squeue", "-h")) == "" })
 }
 
 // What is above a limit of the cluster goes out in portions, and every cell has its row.
@@ -135,6 +134,29 @@ func TestManyCellsGoOutWithinASmallMaxArraySize(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// What is above a person's submit limit goes out as there is room: it is back-pressure and no failure.
+func TestManyCellsGoOutWithinASubmitLimit(t *testing.T) {
+	t.Parallel()
+	c := startAccounts(t)
+	slurm(t, c.env, "sacctmgr", "-i", "modify", "user", "name="+me(t), "set", "MaxSubmitJobs=5")
+	v := start(t, c.env, "submit", writeSpec(t, manyCells(9, "")))
+	dir := record.Dir(v.ends())
+	if said := v.stderr.String(); !strings.Contains(said, "the scheduler takes no more now") || !strings.Contains(said, "collect submits the rest") {
+		t.Errorf("submit says %s", said)
+	}
+	st := collectTo(t, c.env, dir, 0)
+	everyCellHasItsRow(t, dir, st, 9)
+}
+
+func me(t *testing.T) string {
+	t.Helper()
+	u, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Username
 }
 
 // manyCells is a spec of n small cells.

@@ -49,6 +49,18 @@ type cluster struct {
 
 func startCluster(t testing.TB, conf ...string) cluster {
 	t.Helper()
+	return bringUp(t, conf)
+}
+
+// startAccounts is startCluster with accounting, whose limits sacctmgr sets.
+func startAccounts(t testing.TB, conf ...string) cluster {
+	t.Helper()
+	need.Program(t, "slurmdbd", "make deps")
+	return bringUp(t, conf, "-b")
+}
+
+func bringUp(t testing.TB, conf []string, more ...string) cluster {
+	t.Helper()
 	need.Program(t, "slurmctld", "make deps")
 	dir, err := os.MkdirTemp("/tmp", "vtlab-") // Slurm's sockets need short paths
 	if err != nil {
@@ -61,7 +73,7 @@ func startCluster(t testing.TB, conf ...string) cluster {
 	if err := os.WriteFile(extra, []byte(strings.Join(conf, "\n")+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	up := []string{"../../lab/slurm-up", "-d", filepath.Join(dir, "slurm"), "-n", "4", "-g", "8", "-x", extra}
+	up := append([]string{"../../lab/slurm-up", "-d", filepath.Join(dir, "slurm"), "-n", "4", "-g", "8", "-x", extra}, more...)
 	out, err := exec.Command(up[0], up[1:]...).Output()
 	if err != nil {
 		t.Fatalf("slurm-up: %v", err)

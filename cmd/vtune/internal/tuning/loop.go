@@ -105,7 +105,7 @@ func (t *Tuning) submitAll(ctx context.Context, units []record.Unit, follow []co
 	if err != nil {
 		return t.schedulerError(err)
 	}
-	more, err := t.followUps(follow, arraySize(s.Caps))
+	more, err := t.followUps(follow, s.Caps.MaxArray)
 	if err != nil {
 		return err
 	}

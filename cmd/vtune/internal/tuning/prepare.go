@@ -96,16 +96,7 @@ func LoadSpec(w World, path string) (*spec.Spec, error) {
 
 // PlanFor is the plan of s for what its scheduler can take.
 func PlanFor(s *spec.Spec, caps jobs.Capabilities, assumedThroughput float64) record.Plan {
-	return jobs.Plan(s, jobs.Options{MaxArray: arraySize(caps), AssumedThroughput: assumedThroughput})
-}
-
-// arraySize is how many jobs go out at once. Where the queue takes only so many of a user's, an array is half of that: while one
-// runs out the next one waits in the queue already.
-func arraySize(caps jobs.Capabilities) int {
-	if caps.MaxSubmit > 0 {
-		return min(caps.MaxArray, max(caps.MaxSubmit/2, 1))
-	}
-	return caps.MaxArray
+	return jobs.Plan(s, jobs.Options{MaxArray: caps.MaxArray, AssumedThroughput: assumedThroughput})
 }
 
 // Offline is what plan and render assume of a scheduler that they do not ask: Slurm's own default of MaxArraySize, 1001.
