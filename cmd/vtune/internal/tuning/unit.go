@@ -35,6 +35,9 @@ func (t *Tuning) writeUnit(u record.Unit, known map[string]collect.FollowUp) err
 	if err := writers.Wait(); err != nil {
 		return err
 	}
+	if u.Crew != nil {
+		return t.writeCrew(u)
+	}
 	if !u.Array() {
 		return nil
 	}
@@ -154,22 +157,23 @@ func settings(environment map[string]string) []string {
 // outUnit is a unit that the scheduler has acknowledged.
 type outUnit struct {
 	record.Unit
-	cluster string
+	id, cluster string
+	crew        string // the unit whose crew does its work, in the allocation of that id; empty: its own
 }
 
-// recorded are the units that were acknowledged, by the scheduler's id.
-func (t *Tuning) recorded() (map[string]outUnit, error) {
+// recorded are the units that were acknowledged.
+func (t *Tuning) recorded() ([]outUnit, error) {
 	intents, err := filepath.Glob(filepath.Join(t.Dir.Jobs(), "*", "intent.json"))
 	if err != nil {
 		return nil, err
 	}
-	units := make(map[string]outUnit, len(intents))
+	var units []outUnit
 	for _, path := range intents {
 		var in record.Intent
 		var out record.Submitted
 		id := filepath.Base(filepath.Dir(path))
 		if fsx.ReadJSON(path, &in) == nil && fsx.ReadJSON(t.Dir.Submitted(id), &out) == nil {
-			units[out.ID] = outUnit{in.Unit, out.Cluster}
+			units = append(units, outUnit{in.Unit, out.ID, out.Cluster, out.Crew})
 		}
 	}
 	return units, nil
