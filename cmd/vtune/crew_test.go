@@ -22,6 +22,7 @@ tensor_parallel: %d
 workload: {input_len: 3000, output_len: 20, cache_hit_pct: 60, vocab_size: 1000}
 grid: {max_num_seqs: [4, 6, 8], max_num_batched_tokens: [1024, 2048, 3072]}
 plan: cells
+prune: none
 profile: {with: none}
 test: {max_requests: 250}
 scheduler: slurm
@@ -84,7 +85,7 @@ func TestAsManyCellsAsANodeHoldsRunSideBySide(t *testing.T) {
 		tensorParallel int
 		pack           string
 		atOnce         int
-	}{{1, "gpus", 8}, {2, "gpus", 4}, {1, "exclusive", 8}} {
+	}{{1, "gpus", 8}, {2, "exclusive", 4}} {
 		t.Run(fmt.Sprintf("tp %d %s", c.tensorParallel, c.pack), func(t *testing.T) {
 			dir := submitPacked(t, env, c.tensorParallel, c.pack)
 			vtune(t, env, "collect", "--watch", "--grace", "5s", string(dir))
@@ -114,8 +115,9 @@ func sideBySide(t *testing.T, dir record.Dir, unit string, each, atOnce int) {
 	first, last := time.Now(), time.Time{} // the first end and the last beginning
 	for _, j := range js {
 		var s record.Step
-		if err := fsx.ReadJSON(dir.Step(j.ID), &s); err != nil || !s.Over() || s.ExitCode != "0:0" {
-			t.Errorf("%s: step %+v, %v", j.ID, s, err)
+		awaitThat(t, j.ID+"'s step to be over", func() bool { return fsx.ReadJSON(dir.Step(j.ID), &s) == nil && s.Over() })
+		if s.ExitCode != "0:0" {
+			t.Errorf("%s: step %+v", j.ID, s)
 		}
 		if s.Ended.Before(first) {
 			first = s.Ended
@@ -241,45 +243,54 @@ func TestCancelEndsCrewsAndAllThatIsInThem(t *testing.T) {
 	nothingLeft(t, "after cancel", dir)
 }
 
-// One allocation of two nodes does the whole run: the probe, the cells, their follow-ups and the profile from the queue, and the
+// One allocation of two nodes does the whole run: the probe, the cells, the profile that follows from them through the queue, and the
 // collecting. Nothing runs on the login node, and the scheduler is asked for nothing else.
 func TestOneAllocationDoesTheWholeRunWithNobodyWatching(t *testing.T) {
 	t.Parallel()
 	env := lab(t)
 	spec := filepath.Join(t.TempDir(), "spec.yaml")
-	text := fmt.Sprintf(walkSpec, "slurm", "follow-up") + "site: {gpus_per_node: 8, shape: one-job, nodes: 2}\n"
+	text := `model: llama-8b
+method: auto_tune
+max_model_len: 4096
+workload: {input_len: 3000, output_len: 20, cache_hit_pct: 60}
+grid: {max_num_seqs: [4, 8], max_num_batched_tokens: [1024, 2048]}
+scheduler: slurm
+site: {gpus_per_node: 8, shape: one-job, nodes: 2}
+server:
+  command: vllm-sim
+  environment: {VLLM_SIM_TIME_SCALE: "100", VLLM_SIM_HARDWARE: a10-like}
+`
 	if err := os.WriteFile(spec, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	dir := record.Dir(vtune(t, env, "submit", spec))
-	awaitThat(t, "the end of the run", func() bool {
+	awaitThat(t, "the end of the allocation", func() bool {
 		return slurm(t, env, "squeue", "-h", "-t", "PENDING,RUNNING,COMPLETING") == ""
 	})
 	st := state(t, dir)
-	if st.Phase != record.PhaseOver || st.Best == nil || st.Best.Cell.ID != "s4-t2048" {
+	if st.Phase != record.PhaseOver || st.Best == nil || len(st.ProfileFiles) == 0 {
 		log, _ := os.ReadFile(dir.JobLog("crew-1"))
 		t.Fatalf("%s, best %+v\n%s", st.Phase, st.Best, log)
 	}
 	nodes := map[string]bool{}
 	id := allocation(t, dir, "crew-1")
-	for i, c := range st.Cells {
-		var made []string
-		for _, o := range c.Observations {
-			made = append(made, o.Load.Rate.String())
+	works := []record.WorkState{st.Probe, st.Profile}
+	for _, c := range st.Cells {
+		works = append(works, c.WorkState)
+	}
+	for _, w := range works {
+		if len(w.Attempts) != 1 || !strings.HasPrefix(w.Attempts[0].Submitted, id+".") || w.Phase != record.WorkDone {
+			t.Errorf("%s: attempts %+v, want one, a step of %s", w.Phase, w.Attempts, id)
+			continue
 		}
-		if got := strings.Join(made, " "); got != rates[i] || len(c.Attempts) != 2 {
-			t.Errorf("%s: loads %s in %d attempts, want %s in 2", c.ID, got, len(c.Attempts), rates[i])
-		}
-		for _, a := range c.Attempts {
-			nodes[a.Node] = true
-			if !strings.HasPrefix(a.Submitted, id+".") {
-				t.Errorf("%s ran as %s, want a step of %s", a.Job, a.Submitted, id)
-			}
-		}
+		nodes[w.Attempts[0].Node] = true
 	}
 	all := strings.Fields(slurm(t, env, "squeue", "-h", "-t", "all", "-o", "%A"))
 	if len(nodes) != 2 || len(all) != 1 {
 		t.Errorf("nodes %v, jobs at the scheduler %v", nodes, all)
+	}
+	if table := vtune(t, env, "status", string(dir)); !strings.Contains(table, id+".0") {
+		t.Errorf("no step in the status\n%s", table)
 	}
 	nothingLeft(t, "after a whole allocation", dir)
 }

@@ -1,0 +1,73 @@
+package jobs
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"vtune/internal/record"
+	"vtune/internal/spec"
+)
+
+// siteSpec is a grid of three by three on a site.
+func siteSpec(site spec.Site, tensorParallel int) *spec.Spec {
+	site.GPUStyle = "gres"
+	return &spec.Spec{
+		Model: "m", System: "GPU", TensorParallel: tensorParallel, Method: spec.MethodVtune, Plan: "cells", Scheduler: "slurm", Emulate: "off",
+		Grid: spec.Grid{MaxNumSeqs: []int{1, 2, 3}, MaxNumBatchedTokens: []int{8, 16, 32}}, Site: site,
+	}
+}
+
+// crewsOf is a plan's units in short: id, jobs, slots x nodes, and + for one that is fed.
+func crewsOf(p record.Plan) string {
+	var parts []string
+	for _, u := range p.Units {
+		part := fmt.Sprintf("%s:%d", u.ID, len(u.Jobs))
+		if u.Crew != nil {
+			part += fmt.Sprintf(" %dx%d", u.Crew.Slots, u.Crew.Nodes)
+			if u.Crew.Feed {
+				part += "+"
+			}
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Cells are put together by what a node holds and by what may run at once; eight are left when the first rides on the probe.
+func TestCellsShareAllocationsAsTheSiteWants(t *testing.T) {
+	for _, c := range []struct {
+		site spec.Site
+		tp   int
+		want string
+	}{
+		{spec.Site{Pack: "off", GPUsPerNode: 8}, 1, "probe-1:1, cells:8"},
+		{spec.Site{Pack: "gpus", GPUsPerNode: 8}, 1, "probe-1:1, pack-1:8 8x1"},
+		{spec.Site{Pack: "gpus", GPUsPerNode: 8}, 2, "probe-1:1, pack-1:4 4x1, pack-2:4 4x1"},
+		{spec.Site{Pack: "gpus", GPUsPerNode: 6}, 2, "probe-1:1, pack-1:3 3x1, pack-2:3 3x1, pack-3:2 2x1"},
+		{spec.Site{Pack: "exclusive", GPUsPerNode: 6}, 2, "probe-1:1, pack-1:3 3x1, pack-2:3 3x1, pack-3:2 3x1"},
+		{spec.Site{Pack: "gpus", GPUsPerNode: 8, MaxParallel: 4}, 2, "probe-1:1, pack-1:8 4x1"},
+		{spec.Site{Pack: "gpus", GPUsPerNode: 8, MaxParallel: 3}, 2, "probe-1:1, pack-1:8 3x1"},
+		{spec.Site{Pack: "gpus", GPUsPerNode: 8, MaxParallel: 100}, 2, "probe-1:1, pack-1:4 4x1, pack-2:4 4x1"},
+		{spec.Site{Pack: "off", Shape: "one-job", GPUsPerNode: 8, Nodes: 2}, 2, "crew-1:9 2x2+"},
+		{spec.Site{Pack: "gpus", Shape: "one-job", GPUsPerNode: 8, Nodes: 2}, 2, "crew-1:9 8x2+"},
+		{spec.Site{Pack: "gpus", Shape: "one-job", GPUsPerNode: 8, Nodes: 2, MaxParallel: 3}, 2, "crew-1:9 3x2+"},
+	} {
+		p := Plan(siteSpec(c.site, c.tp), Options{MaxArray: 1000})
+		if got := crewsOf(p); got != c.want {
+			t.Errorf("%+v, tp %d: %s, want %s", c.site, c.tp, got, c.want)
+		}
+		riders := 0
+		for _, u := range p.Units {
+			riders += len(u.Riders)
+			for _, j := range u.Jobs {
+				if waits := len(j.Needs) == 1 && j.Needs[0] == (record.Edge{Job: "probe-1", When: record.AfterOK}); waits == (j.Kind == record.KindProbe) {
+					t.Errorf("%s needs %v", j.ID, j.Needs)
+				}
+			}
+		}
+		if riders != 1 {
+			t.Errorf("%+v: %d riders", c.site, riders)
+		}
+	}
+}
