@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -69,5 +70,36 @@ func TestCellsShareAllocationsAsTheSiteWants(t *testing.T) {
 		if riders != 1 {
 			t.Errorf("%+v: %d riders", c.site, riders)
 		}
+	}
+}
+
+// What jobs of an allocation wait for inside of it is nothing to the scheduler, and does not hold it back.
+func TestAWholeAllocationGoesOutAtOnce(t *testing.T) {
+	a := &answers{}
+	s, _ := submitter(t, a)
+	units := Plan(siteSpec(spec.Site{Pack: "off", Shape: "one-job", Nodes: 2}, 1), Options{MaxArray: 1000}).Units
+	if err := os.MkdirAll(s.Dir.Job(units[0].ID), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := mustSubmit(t, s, units)
+	if len(units) != 1 || r.Submitted != 1 || a.submitted[0].Tasks != 0 || len(a.submitted[0].After) != 0 {
+		t.Fatalf("%d units, report %+v, request %+v", len(units), r, a.submitted)
+	}
+}
+
+// Crews of cells wait for the probe, which is elsewhere.
+func TestACrewOfCellsWaitsForTheProbe(t *testing.T) {
+	a := &answers{}
+	s, _ := submitter(t, a)
+	units := Plan(siteSpec(spec.Site{Pack: "gpus", GPUsPerNode: 8}, 1), Options{MaxArray: 1000}).Units
+	for _, u := range units {
+		if err := os.MkdirAll(s.Dir.Job(u.ID), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustSubmit(t, s, units)
+	want := Dependency{On: Handle{ID: "1"}, Task: -1, When: record.AfterOK}
+	if len(a.submitted) != 2 || len(a.submitted[1].After) != 1 || a.submitted[1].After[0] != want {
+		t.Fatalf("went out as %+v", a.submitted)
 	}
 }

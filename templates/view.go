@@ -40,7 +40,7 @@ type View struct {
 type Crew struct {
 	Order     string // path: what the crew is to do
 	Nodes     int
-	PerNode   int // jobs at once on each node
+	Tasks     int // on each node, so that there are CPUs for all jobs at once
 	Slots     int // jobs at once
 	Exclusive bool
 }
@@ -73,6 +73,6 @@ func samples() []View {
 		Directives: map[string]string{"comment": "a note", "exclusive": ""},
 	}
 	crew := most
-	crew.Crew = Crew{Order: least.Crew.Order, Nodes: 2, PerNode: 4, Slots: 8, Exclusive: true}
+	crew.Crew = Crew{Order: least.Crew.Order, Nodes: 2, Tasks: 4, Slots: 8, Exclusive: true}
 	return []View{most, least, crew}
 }

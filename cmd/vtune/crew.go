@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +38,7 @@ func newCrew(a *app) *cobra.Command {
 			causes, done := stopCauses()
 			defer done()
 			config := crew.Config{Dir: dir, Order: order, Stop: causes, Log: a.err, Now: a.now}
-			config.Starter = crew.Srun{Dir: dir, Order: order, Env: a.env, Shell: "/bin/bash"}
+			config.Starter = crew.Srun{Dir: dir, Order: order, Env: a.env, Shell: "/bin/bash", SMT: smt()}
 			if order.Unit.Crew.Feed {
 				ctx, stop := context.WithCancel(ctx)
 				over, wait := crew.Collect(ctx, a.collector(dir), func(format string, args ...any) {
@@ -63,4 +65,10 @@ func (a *app) collector(dir record.Dir) proc.Spec {
 	return proc.Spec{
 		Argv: []string{dir.Agent(), "collect", "--watch", string(dir)}, Env: a.env, Stdout: a.err, Stderr: a.err, DieWithCaller: true,
 	}
+}
+
+// smt reports whether this machine's cores have several threads.
+func smt() bool {
+	active, err := os.ReadFile("/sys/devices/system/cpu/smt/active")
+	return err == nil && strings.TrimSpace(string(active)) == "1"
 }

@@ -24,18 +24,18 @@ grid: {max_num_seqs: [4, 6, 8], max_num_batched_tokens: [1024, 2048, 3072]}
 plan: cells
 prune: none
 profile: {with: none}
-test: {max_requests: 250}
+test: {max_requests: %d}
 scheduler: slurm
 site: {gpus_per_node: 8, pack: %s}
 server:
   command: vllm-sim
-  environment: {VLLM_SIM_TIME_SCALE: "20", VLLM_SIM_HARDWARE: a10-like}
+  environment: {VLLM_SIM_TIME_SCALE: "%d", VLLM_SIM_HARDWARE: a10-like}
 `
 
-func submitPacked(t *testing.T, env []string, tensorParallel int, pack string) record.Dir {
+func submitPacked(t *testing.T, env []string, tensorParallel int, pack string, requests, scale int) record.Dir {
 	t.Helper()
 	spec := filepath.Join(t.TempDir(), "spec.yaml")
-	if err := os.WriteFile(spec, fmt.Appendf(nil, packSpec, tensorParallel, pack), 0o644); err != nil {
+	if err := os.WriteFile(spec, fmt.Appendf(nil, packSpec, tensorParallel, requests, pack, scale), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return record.Dir(vtune(t, env, "submit", spec))
@@ -87,7 +87,7 @@ func TestAsManyCellsAsANodeHoldsRunSideBySide(t *testing.T) {
 		atOnce         int
 	}{{1, "gpus", 8}, {2, "exclusive", 4}} {
 		t.Run(fmt.Sprintf("tp %d %s", c.tensorParallel, c.pack), func(t *testing.T) {
-			dir := submitPacked(t, env, c.tensorParallel, c.pack)
+			dir := submitPacked(t, env, c.tensorParallel, c.pack, 100, 40)
 			vtune(t, env, "collect", "--watch", "--grace", "5s", string(dir))
 			st := state(t, dir)
 			text, err := os.ReadFile(dir.ResultTxt())
@@ -141,7 +141,7 @@ func sideBySide(t *testing.T, dir record.Dir, unit string, each, atOnce int) {
 func TestAPackedCellThatDiesHasAnotherAttemptAndTheOthersGoOn(t *testing.T) {
 	t.Parallel()
 	env := lab(t)
-	dir := submitPacked(t, env, 1, "gpus")
+	dir := submitPacked(t, env, 1, "gpus", 250, 20)
 	victim := record.Job{}
 	awaitThat(t, "the crew", func() bool { _, err := os.Stat(dir.CrewBegun("pack-1")); return err == nil })
 	victim = crewJobs(t, dir, "pack-1")[7]
@@ -170,7 +170,7 @@ func TestAPackedCellThatDiesHasAnotherAttemptAndTheOthersGoOn(t *testing.T) {
 func TestPackedCellsGoOnElsewhereWhenTheirNodeFails(t *testing.T) {
 	t.Parallel()
 	env := lab(t)
-	dir := submitPacked(t, env, 1, "gpus")
+	dir := submitPacked(t, env, 1, "gpus", 250, 20)
 	awaitThat(t, "the crew", func() bool { _, err := os.Stat(dir.CrewBegun("pack-1")); return err == nil })
 	js := crewJobs(t, dir, "pack-1")
 	for _, j := range js {
@@ -204,7 +204,7 @@ func TestPackedCellsGoOnElsewhereWhenTheirNodeFails(t *testing.T) {
 func TestACrewPassesTheWarningBeforeItsTimeLimitOn(t *testing.T) {
 	t.Parallel()
 	env := lab(t)
-	dir := submitPacked(t, env, 1, "gpus")
+	dir := submitPacked(t, env, 1, "gpus", 250, 20)
 	awaitThat(t, "the crew", func() bool { _, err := os.Stat(dir.CrewBegun("pack-1")); return err == nil })
 	js := crewJobs(t, dir, "pack-1")
 	for _, j := range js {
@@ -227,7 +227,7 @@ func TestACrewPassesTheWarningBeforeItsTimeLimitOn(t *testing.T) {
 func TestCancelEndsCrewsAndAllThatIsInThem(t *testing.T) {
 	t.Parallel()
 	env := lab(t)
-	dir := submitPacked(t, env, 2, "gpus")
+	dir := submitPacked(t, env, 2, "gpus", 250, 20)
 	awaitThat(t, "the crew", func() bool { _, err := os.Stat(dir.CrewBegun("pack-1")); return err == nil })
 	for _, j := range crewJobs(t, dir, "pack-1") {
 		awaitEvent(t, dir, j.ID, "load")

@@ -22,6 +22,7 @@ type Srun struct {
 	Order record.CrewOrder
 	Env   []string // of the batch script
 	Shell string   // runs the jobs' scripts
+	SMT   bool     // a CPU may be half a core; steps are given whole ones
 }
 
 // Start implements Starter. A step whose share is not free yet waits in srun, which asks again by itself.
@@ -57,10 +58,14 @@ func (s Srun) perNode() int { return s.Order.Unit.Crew.PerNode() }
 
 // cpus of a step: more than its share, and steps would wait for each other.
 func (s Srun) cpus() int {
-	if s.Order.CPUs > 0 {
-		return s.Order.CPUs
+	n := s.Order.CPUs
+	if n == 0 {
+		n = s.number("SLURM_CPUS_ON_NODE") / s.perNode()
 	}
-	return max(s.number("SLURM_CPUS_ON_NODE")/s.perNode(), 1)
+	if s.SMT {
+		n -= n % 2 // rounded up by Slurm, all shares together would be more than there is
+	}
+	return max(n, 1)
 }
 
 // memory of a step. Where the allocation's is by CPU, a step has its CPUs' without asking; where it is by node, the first step would

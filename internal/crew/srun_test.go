@@ -32,6 +32,10 @@ func TestAStepAsksForItsShare(t *testing.T) {
 			t.Errorf("%s: %s, want %s", c.name, argv, c.want)
 		}
 	}
+	order := record.CrewOrder{Unit: record.Unit{Crew: &record.Crew{Slots: 3, Nodes: 1}}}
+	if n := (Srun{Order: order, Env: []string{"SLURM_CPUS_ON_NODE=64"}, SMT: true}).cpus(); n != 20 {
+		t.Errorf("a third of 64 threads is %d of whole cores, want 20", n)
+	}
 }
 
 func TestAStepIsNotToldWhatTheBatchStepWasTold(t *testing.T) {

@@ -38,7 +38,12 @@ func (t *Tuning) writeCrew(u record.Unit) error {
 	}
 	v := t.view(u.ID, u.Jobs[0])
 	n := u.Crew.PerNode()
-	v.Crew = templates.Crew{Order: t.Dir.CrewOrder(u.ID), Nodes: u.Crew.Nodes, PerNode: n, Slots: u.Crew.Slots, Exclusive: jobs.Exclusive(t.spec)}
+	v.Crew = templates.Crew{Order: t.Dir.CrewOrder(u.ID), Nodes: u.Crew.Nodes, Tasks: n, Slots: u.Crew.Slots, Exclusive: jobs.Exclusive(t.spec)}
+	if share.CPUs == 0 && !v.Crew.Exclusive {
+		// A task has a CPU, or what the site gives for each GPU. A CPU may be half a core, and a step gets whole ones: with one for
+		// each job, every second step would wait.
+		v.Crew.Tasks = 2 * n
+	}
 	v.Site.GPUStyle, v.Resources.GPUs = style, n*share.GPUs
 	switch {
 	case v.Crew.Exclusive:
