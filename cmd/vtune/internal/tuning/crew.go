@@ -10,13 +10,33 @@ import (
 	"slices"
 
 	"vtune/collect"
+	"vtune/internal/diag"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
+	"vtune/internal/spec"
 	"vtune/jobs"
 	"vtune/templates"
 )
 
 // This file is the part of an open run that has to do with crews: allocations that work off several jobs (see record.Crew).
+
+// crewable refuses what shares of an allocation cannot be cut for.
+func crewable(s *spec.Spec) error {
+	if !jobs.Packs(s) && !jobs.OneJob(s) {
+		return nil
+	}
+	r := jobs.Job(s, record.KindProbe, "", 1).Resources
+	switch {
+	case r.Nodes > 1:
+		return diag.Wrap(errors.New("a server that spans nodes has an allocation of its own"), diag.Spec, "write site.pack: off and site.shape: jobs")
+	case jobs.Packs(s) && r.GPUs == 0:
+		return diag.Wrap(fmt.Errorf("site.pack: %s deals out a node's GPUs, and no server takes any", s.Site.Pack), diag.Spec, "write site.pack: off")
+	case jobs.Packs(s) && s.Site.GPUStyle == "none":
+		return diag.Wrap(fmt.Errorf("site.pack: %s deals out a node's GPUs, which Slurm is not asked for", s.Site.Pack), diag.Spec,
+			"write site.gpu_style: gres or gpus-per-node")
+	}
+	return nil
+}
 
 // writeCrew writes what a crew is to do, and the script that its allocation begins with.
 func (t *Tuning) writeCrew(u record.Unit) error {

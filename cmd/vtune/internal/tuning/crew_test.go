@@ -10,6 +10,7 @@ import (
 	"vtune/collect"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
+	"vtune/internal/spec"
 	"vtune/jobs"
 )
 
@@ -135,5 +136,21 @@ func TestWhatACrewTakesOnIsRecordedAsOut(t *testing.T) {
 	out, err := tu.recorded()
 	if err != nil || len(out) != 1 || out[0].id != "7" || out[0].crew != "crew-1" || !out[0].inCrew() {
 		t.Errorf("recorded: %+v, %v", out, err)
+	}
+}
+
+func TestWhatCannotBeSharedOutIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec spec.Spec
+		want string
+	}{
+		"packed":                {spec.Spec{System: "GPU", TensorParallel: 2, Site: spec.Site{Pack: "gpus", GPUsPerNode: 8, GPUStyle: "gres"}}, ""},
+		"no GPUs":               {spec.Spec{System: "CPU", TensorParallel: 1, Site: spec.Site{Pack: "exclusive"}}, "no server takes any"},
+		"Slurm knows no GPUs":   {spec.Spec{System: "GPU", TensorParallel: 1, Site: spec.Site{Pack: "gpus", GPUsPerNode: 8, GPUStyle: "none"}}, "not asked for"},
+		"a server on each node": {spec.Spec{System: "CPU", TensorParallel: 1, Site: spec.Site{Pack: "off", Shape: "one-job", GPUStyle: "none"}}, ""},
+	} {
+		if err := crewable(&c.spec); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
 	}
 }

@@ -91,7 +91,11 @@ func LoadSpec(w World, path string) (*spec.Spec, error) {
 	if info.IsDir() {
 		return nil, diag.Errorf(diag.Usage, "%s is a directory, not a spec", path)
 	}
-	return spec.Load(path)
+	s, err := spec.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return s, crewable(s)
 }
 
 // PlanFor is the plan of s for what its scheduler can take.
