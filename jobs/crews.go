@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -64,4 +65,75 @@ func WholeCrew(s *spec.Spec, n int, js, riders []record.Job) record.Unit {
 	return record.Unit{
 		ID: fmt.Sprintf("crew-%d", n), Jobs: js, Riders: riders, Crew: &record.Crew{Slots: slots, Nodes: nodes, Feed: true},
 	}
+}
+
+// Crewable is why the site's wish for shared allocations cannot be met; nil: it can, or there is none.
+func Crewable(s *spec.Spec) error {
+	if !Packs(s) && !OneJob(s) {
+		return nil
+	}
+	r := resources(s)
+	switch {
+	case r.Nodes > 1:
+		return errors.New("site.pack, site.shape: a server that spans nodes has an allocation of its own")
+	case Packs(s) && r.GPUs == 0:
+		return fmt.Errorf("site.pack: %s deals out a node's GPUs, and no server takes any", s.Site.Pack)
+	case Packs(s) && s.Site.GPUStyle == "none":
+		return fmt.Errorf("site.pack: %s deals out a node's GPUs, and site.gpu_style: none does not ask Slurm for them", s.Site.Pack)
+	}
+	return nil
+}
+
+// crewStyle is how a crew asks for GPUs. With gpus, Slurm would deal those of the whole allocation out to its nodes as it likes, such
+// as seven and one.
+func crewStyle(s *spec.Spec) string {
+	if s.Site.GPUStyle == "gpus" {
+		return "gpus-per-node"
+	}
+	return s.Site.GPUStyle
+}
+
+// CrewOrder is what a crew is told: its jobs, and what the share of each is.
+func CrewOrder(s *spec.Spec, run string, u record.Unit) record.CrewOrder {
+	share := u.Jobs[0].Resources
+	o := record.CrewOrder{Schema: record.Schema, Run: run, Unit: u, CPUs: share.CPUs, MemMB: share.MemMB}
+	if style := crewStyle(s); share.GPUs > 0 && style != "none" {
+		o.GPUs = fmt.Sprint(share.GPUs)
+		if s.Site.GPUType != "" {
+			o.GPUs = s.Site.GPUType + ":" + o.GPUs
+		}
+		if style == "gres" {
+			o.GPUs = "gpu:" + o.GPUs
+		}
+		o.GPUs = "--" + style + "=" + o.GPUs
+	}
+	return o
+}
+
+// CrewSite is what the allocation of a crew asks the site for, on each node.
+func CrewSite(s *spec.Spec, u record.Unit) (spec.Site, record.Resources) {
+	site, r := s.Site, u.Jobs[0].Resources
+	n := u.Crew.PerNode()
+	site.GPUStyle = crewStyle(s)
+	r.GPUs *= n
+	switch {
+	case Exclusive(s):
+		site.Memory = "0" // all that the node has
+		if r.GPUs > 0 {
+			r.GPUs = max(r.GPUs, site.GPUsPerNode)
+		}
+	case r.MemMB > 0:
+		site.Memory = fmt.Sprintf("%dM", n*r.MemMB)
+	}
+	return site, r
+}
+
+// CrewTasks is how many tasks the allocation of a crew has on a node: one for each job. A task without a number of CPUs has one, or
+// what the site gives for each GPU. As a CPU may be half a core, and steps are given whole ones, every second step would wait then; so
+// there are two tasks for each.
+func CrewTasks(s *spec.Spec, u record.Unit) int {
+	if s.Site.CPUs == 0 && !Exclusive(s) {
+		return 2 * u.Crew.PerNode()
+	}
+	return u.Crew.PerNode()
 }

@@ -103,3 +103,43 @@ func TestACrewOfCellsWaitsForTheProbe(t *testing.T) {
 		t.Fatalf("went out as %+v", a.submitted)
 	}
 }
+
+func TestWhatCannotBeSharedOutIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec spec.Spec
+		want string
+	}{
+		"packed":                {spec.Spec{System: "GPU", TensorParallel: 2, Site: spec.Site{Pack: "gpus", GPUsPerNode: 8, GPUStyle: "gres"}}, ""},
+		"no GPUs":               {spec.Spec{System: "CPU", TensorParallel: 1, Site: spec.Site{Pack: "exclusive"}}, "no server takes any"},
+		"Slurm knows no GPUs":   {spec.Spec{System: "GPU", TensorParallel: 1, Site: spec.Site{Pack: "gpus", GPUsPerNode: 8, GPUStyle: "none"}}, "does not ask Slurm"},
+		"a server on each node": {spec.Spec{System: "CPU", TensorParallel: 1, Site: spec.Site{Pack: "off", Shape: "one-job", GPUStyle: "none"}}, ""},
+	} {
+		if err := Crewable(&c.spec); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// The allocation has room for all its jobs at once, and each is given its share.
+func TestAnAllocationHasRoomForAllItsJobs(t *testing.T) {
+	for _, c := range []struct {
+		site  spec.Site
+		tasks int
+		gpus  int
+		mem   string
+		share string
+	}{
+		{spec.Site{Pack: "gpus", GPUsPerNode: 8, GPUStyle: "gres", GPUType: "h200", CPUs: 6, Memory: "64G"}, 4, 8, "262144M", "--gres=gpu:h200:2"},
+		{spec.Site{Pack: "gpus", GPUsPerNode: 8, GPUStyle: "gpus"}, 8, 8, "", "--gpus-per-node=2"},
+		{spec.Site{Pack: "exclusive", GPUsPerNode: 9, GPUStyle: "gpus-per-node"}, 4, 9, "0", "--gpus-per-node=2"},
+	} {
+		s := siteSpec(c.site, 2)
+		s.Site.GPUStyle = c.site.GPUStyle
+		u := Crews(s, 1, []record.Job{Job(s, record.KindCell, "a", 1), Job(s, record.KindCell, "b", 1), Job(s, record.KindCell, "c", 1), Job(s, record.KindCell, "d", 1)})[0]
+		site, r := CrewSite(s, u)
+		order := CrewOrder(s, "r", u)
+		if n := CrewTasks(s, u); n != c.tasks || r.GPUs != c.gpus || site.Memory != c.mem || order.GPUs != c.share || order.CPUs != c.site.CPUs {
+			t.Errorf("%+v: %d tasks, %d GPUs, memory %q, share %+v", c.site, n, r.GPUs, site.Memory, order)
+		}
+	}
+}

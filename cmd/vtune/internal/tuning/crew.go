@@ -10,83 +10,29 @@ import (
 	"slices"
 
 	"vtune/collect"
-	"vtune/internal/diag"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
-	"vtune/internal/spec"
 	"vtune/jobs"
 	"vtune/templates"
 )
 
 // This file is the part of an open run that has to do with crews: allocations that work off several jobs (see record.Crew).
 
-// crewable refuses what shares of an allocation cannot be cut for.
-func crewable(s *spec.Spec) error {
-	if !jobs.Packs(s) && !jobs.OneJob(s) {
-		return nil
-	}
-	r := jobs.Job(s, record.KindProbe, "", 1).Resources
-	switch {
-	case r.Nodes > 1:
-		return diag.Wrap(errors.New("a server that spans nodes has an allocation of its own"), diag.Spec, "write site.pack: off and site.shape: jobs")
-	case jobs.Packs(s) && r.GPUs == 0:
-		return diag.Wrap(fmt.Errorf("site.pack: %s deals out a node's GPUs, and no server takes any", s.Site.Pack), diag.Spec, "write site.pack: off")
-	case jobs.Packs(s) && s.Site.GPUStyle == "none":
-		return diag.Wrap(fmt.Errorf("site.pack: %s deals out a node's GPUs, which Slurm is not asked for", s.Site.Pack), diag.Spec,
-			"write site.gpu_style: gres or gpus-per-node")
-	}
-	return nil
-}
-
 // writeCrew writes what a crew is to do, and the script that its allocation begins with.
 func (t *Tuning) writeCrew(u record.Unit) error {
 	if err := os.MkdirAll(t.Dir.Job(u.ID), 0o755); err != nil {
 		return err
 	}
-	share := u.Jobs[0].Resources
-	style := t.spec.Site.GPUStyle
-	if style == "gpus" {
-		// That many of the whole allocation Slurm deals out to its nodes as it likes, such as seven and one.
-		style = "gpus-per-node"
-	}
-	order := record.CrewOrder{Schema: record.Schema, Run: t.Run.ID, Unit: u, CPUs: share.CPUs, MemMB: share.MemMB}
-	if share.GPUs > 0 && style != "none" {
-		order.GPUs = "--" + style + "=" + gpuCount(style, t.spec.Site.GPUType, share.GPUs)
-	}
+	order := jobs.CrewOrder(t.spec, t.Run.ID, u)
 	if err := fsx.PublishJSON(t.Dir.CrewOrder(u.ID), order); err != nil {
 		return err
 	}
 	v := t.view(u.ID, u.Jobs[0])
-	n := u.Crew.PerNode()
-	v.Crew = templates.Crew{Order: t.Dir.CrewOrder(u.ID), Nodes: u.Crew.Nodes, Tasks: n, Slots: u.Crew.Slots, Exclusive: jobs.Exclusive(t.spec)}
-	if share.CPUs == 0 && !v.Crew.Exclusive {
-		// A task has a CPU, or what the site gives for each GPU. A CPU may be half a core, and a step gets whole ones: with one for
-		// each job, every second step would wait.
-		v.Crew.Tasks = 2 * n
-	}
-	v.Site.GPUStyle, v.Resources.GPUs = style, n*share.GPUs
-	switch {
-	case v.Crew.Exclusive:
-		v.Site.Memory = "0" // all that the node has
-		if share.GPUs > 0 {
-			v.Resources.GPUs = max(v.Resources.GPUs, t.spec.Site.GPUsPerNode)
-		}
-	case share.MemMB > 0:
-		v.Site.Memory = fmt.Sprintf("%dM", n*share.MemMB)
+	v.Site, v.Resources = jobs.CrewSite(t.spec, u)
+	v.Crew = templates.Crew{
+		Order: t.Dir.CrewOrder(u.ID), Nodes: u.Crew.Nodes, Tasks: jobs.CrewTasks(t.spec, u), Slots: u.Crew.Slots, Exclusive: jobs.Exclusive(t.spec),
 	}
 	return t.writeScript(u.ID, templates.SlurmCrew, v)
-}
-
-// gpuCount is the value of a GPU option, as slurm-directives.tmpl writes it.
-func gpuCount(style, kind string, n int) string {
-	count := fmt.Sprint(n)
-	if kind != "" {
-		count = kind + ":" + count
-	}
-	if style == "gres" {
-		count = "gpu:" + count
-	}
-	return count
 }
 
 // crewFollowUps writes what goes on in crews, or alone where nothing is to share an allocation with. While a crew is fed, each
@@ -213,9 +159,11 @@ func (t *Tuning) seenInCrew(u outUnit, v collect.Seen) []collect.Seen {
 		if s := (record.Step{}); fsx.ReadJSON(t.Dir.Step(of.ID), &s) == nil {
 			step = &s
 		}
-		s := inCrew(v, step, err == nil, t.claimed(of), t.stopped(j))
-		s.Job = j.ID
-		if s.Word == wordWaiting {
+		fate := jobs.Fate{Over: v.Over, Cause: v.Cause, Word: v.Word, Reason: v.Reason, Exit: v.Exit}
+		fate = fate.InCrew(step, err == nil, t.claimed(of), t.stopped(j))
+		s := v
+		s.Job, s.Over, s.Cause, s.Word, s.Reason, s.Exit = j.ID, fate.Over, fate.Cause, fate.Word, fate.Reason, fate.Exit
+		if s.Word == jobs.Waiting {
 			s.Reason = "in " + crew
 		}
 		seen = append(seen, s)
@@ -232,44 +180,6 @@ func (t *Tuning) claimed(j record.Job) bool {
 func (t *Tuning) stopped(j record.Job) bool {
 	var r record.Result
 	return fsx.ReadJSON(t.Dir.Attempt(j.Kind, j.Cell, j.Attempt).Result(), &r) == nil && r.Cause == record.CauseStopped
-}
-
-// What status shows of a job where the allocation's own word would mislead.
-const (
-	wordWaiting = "WAITING"
-	wordStep    = "STEP OVER"
-	wordUnbegun = "NOT BEGUN"
-)
-
-// inCrew is how a job fares: v is the allocation's standing, step what the crew says of the job (nil: nothing yet), begun whether the
-// crew has begun its work at all, claimed whether the job's agent has, stopped whether that was told to end.
-//
-// A step's exit code is believed last: where a whole allocation is ended, srun exits with 0, whatever its tasks did.
-func inCrew(v collect.Seen, step *record.Step, begun, claimed, stopped bool) collect.Seen {
-	switch {
-	case step == nil && v.Over:
-		// Who ended the allocation ended what it was for; anything else that befell it says nothing about a job that never began.
-		if begun && v.Cause != record.CauseStopped {
-			v.Cause, v.Word, v.Reason = record.CauseUnbegun, wordUnbegun, "its allocation ended before its turn ("+v.Word+")"
-		}
-	case step == nil:
-		if begun {
-			v.Word = wordWaiting
-		}
-	case step.Cancelled && step.Over():
-		v.Over, v.Cause, v.Word, v.Exit = true, record.CauseStopped, "CANCELLED", step.ExitCode
-	case !step.Over(), stopped, v.Over && v.Cause != record.CauseNone && v.Cause != record.CauseAgent:
-		// It lives, or it ended with the allocation, whose end says why.
-	default:
-		v.Over, v.Word, v.Exit, v.Cause = true, wordStep, step.ExitCode, record.CauseAgent
-		switch {
-		case step.ExitCode == "0:0":
-			v.Cause = record.CauseNone
-		case !claimed:
-			v.Cause = record.CauseLaunch
-		}
-	}
-	return v
 }
 
 // cancelInCrews ends jobs of crews. The crew is told of single ones, and goes on with the others; an allocation of which nothing else

@@ -95,7 +95,10 @@ func LoadSpec(w World, path string) (*spec.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, crewable(s)
+	if err := jobs.Crewable(s); err != nil {
+		return nil, diag.Wrap(err, diag.Spec, "write site.pack: off and site.shape: jobs in "+path)
+	}
+	return s, nil
 }
 
 // PlanFor is the plan of s for what its scheduler can take.
