@@ -40,22 +40,26 @@ var edges = map[string][]string{
 	"internal/spec/word":     {},
 	"internal/spec/script":   {},
 
-	"internal/aboard":  {"internal/fsx", "internal/record"},
-	"internal/crew":    {"internal/aboard", "internal/diag", "internal/fsx", "internal/proc", "internal/record"},
-	"internal/serving": {"internal/proc", "internal/record", "internal/vllm"},
-	"internal/client":  {"internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/serving", "internal/verdict", "internal/vllm"},
-	"internal/ledger":  {"internal/record"},
-	"internal/agent": {"internal/aboard", "internal/client", "internal/diag", "internal/fsx", "internal/ledger", "internal/proc", "internal/record", "internal/search",
+	"internal/aboard":   {"internal/fsx", "internal/record"},
+	"internal/crew":     {"internal/aboard", "internal/diag", "internal/fsx", "internal/proc", "internal/record"},
+	"internal/serving":  {"internal/proc", "internal/record", "internal/vllm"},
+	"internal/client":   {"internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/serving", "internal/verdict", "internal/vllm"},
+	"internal/ledger":   {"internal/record"},
+	"internal/hardware": {"internal/fsx", "internal/proc", "internal/record"},
+	"internal/agent": {"internal/aboard", "internal/client", "internal/diag", "internal/fsx", "internal/hardware", "internal/ledger", "internal/proc", "internal/record", "internal/search",
 		"internal/serving", "internal/vllm", "internal/vocab"},
 
-	"templates":     {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
-	"jobs":          {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
-	"jobs/jobstest": {"internal/record", "jobs"},
-	"jobs/local":    {"internal/fsx", "internal/proc", "internal/record", "jobs"},
-	"jobs/slurm":    {"internal/record", "internal/shell", "jobs"},
-	"collect":       {"internal/fsx", "internal/record", "internal/report", "internal/search"},
-	"cmd/vtune":     nil, // the composition root: everything but the simulator
-	"cmd/vllm-sim":  nil, // another root; what it may have stands below
+	"templates":        {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
+	"jobs":             {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
+	"jobs/jobstest":    {"internal/record", "jobs"},
+	"jobs/local":       {"internal/fsx", "internal/proc", "internal/record", "jobs"},
+	"jobs/slurm":       {"internal/record", "internal/shell", "jobs"},
+	"collect":          {"collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
+	"collect/doorbell": {"internal/fsx"},
+	"collect/answers":  {"internal/fsx", "internal/record", "internal/report"},
+	"collect/fleet":    {"internal/fsx", "internal/record", "internal/stat"},
+	"cmd/vtune":        nil, // the composition root: everything but the simulator
+	"cmd/vllm-sim":     nil, // another root; what it may have stands below
 
 	"cmd/bench-tuner":                   nil, // a third root: methods against the simulator
 	"cmd/vtune/internal/tuning":         nil, // the composition itself
@@ -76,7 +80,7 @@ var effects = map[string][]string{
 	"text/template":                   {"templates"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
 	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/tree"},
-	"github.com/fsnotify/fsnotify":    {"collect"},
+	"github.com/fsnotify/fsnotify":    {"collect/doorbell"},
 	"github.com/spf13/cobra":          {"cmd/vtune"},
 	"github.com/spf13/pflag":          {"cmd/vtune", "cmd/vllm-sim"},
 	"golang.org/x/term":               {"cmd/vtune"},

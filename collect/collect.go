@@ -1,18 +1,13 @@
 package collect
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
-	"vtune/internal/fsx"
+	"vtune/collect/answers"
 	"vtune/internal/record"
-	"vtune/internal/report"
 )
 
 // Config of a Collector. The three functions close the loop to the scheduler; cmd composes them, so that this package needs
@@ -61,7 +56,16 @@ func (c *Collector) Pass(ctx context.Context, ask bool) (record.State, error) {
 			st = Derive(snap)
 		}
 	}
-	if err := c.publish(snap.Run, st); err != nil {
+	if again := c.again(snap, st); len(again) > 0 {
+		if err := c.ask(again); err != nil {
+			return st, errors.Join(trouble, err)
+		}
+		if snap, err = c.scan.Scan(); err != nil {
+			return st, errors.Join(trouble, err)
+		}
+		st = Derive(snap)
+	}
+	if err := answers.Publish(c.cfg.Dir, snap.Run, st); err != nil {
 		return st, errors.Join(trouble, err)
 	}
 	return st, errors.Join(trouble, c.do(ctx, Decide(snap, st)))
@@ -100,90 +104,4 @@ func (c *Collector) do(ctx context.Context, d Decisions) error {
 		return c.cfg.Cancel(ctx, d.Cancel)
 	}
 	return nil
-}
-
-// publish writes the run's answers, each only if its bytes changed: a watcher of result.txt sees news, not heartbeats.
-func (c *Collector) publish(run record.Run, st record.State) error {
-	state, err := fsx.JSON(st)
-	if err != nil {
-		return err
-	}
-	result, err := report.ResultJSON(run, st)
-	if err != nil {
-		return err
-	}
-	dir := c.cfg.Dir
-	for _, f := range []struct {
-		path string
-		data []byte
-	}{
-		{dir.State(), state},
-		{dir.ResultJSON(), result},
-		{dir.ResultTxt(), report.ResultTxt(run, st, dir.Profile())},
-	} {
-		if err := replace(f.path, f.data); err != nil {
-			return err
-		}
-	}
-	for _, l := range report.Logs(st) {
-		if err := link(string(dir), l.Name, l.Target); err != nil {
-			return err
-		}
-	}
-	if !st.Phase.Over() {
-		return nil
-	}
-	return linkTraces(dir, st.ProfileFiles)
-}
-
-// linkTraces gives the winner's traces their names in the profile folder, where they were made elsewhere, and takes away those
-// that an earlier pass took for the winner's.
-func linkTraces(dir record.Dir, files []string) error {
-	names := map[string]bool{}
-	for _, f := range files {
-		if profile := dir.Rel(dir.Profile()); filepath.IsLocal(f) && filepath.Dir(f) != profile {
-			names[filepath.Base(f)] = true
-			if err := link(dir.Profile(), filepath.Base(f), filepath.Join("..", f)); err != nil {
-				return err
-			}
-		}
-	}
-	entries, err := os.ReadDir(dir.Profile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Type()&fs.ModeSymlink != 0 && !names[e.Name()] {
-			if err := os.Remove(filepath.Join(dir.Profile(), e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func replace(path string, data []byte) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
-		return nil
-	}
-	return fsx.Publish(path, data, 0o644)
-}
-
-// link gives a log the name that the script gave it. A link, because a log is still being written when it gets its name.
-func link(dir, name, target string) error {
-	path := filepath.Join(dir, name)
-	if old, err := os.Readlink(path); err == nil && old == target {
-		return nil
-	}
-	temp := fmt.Sprintf("%s.tmp-%d", path, os.Getpid())
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(target, temp); err != nil {
-		return fmt.Errorf("link %s: %w", name, err)
-	}
-	return os.Rename(temp, path)
 }

@@ -23,12 +23,16 @@ type standing struct {
 	candidate bool                 // follow-up on a server of its own, which only the most promising gets
 	elected   bool                 // the most promising candidate, whose turn it is
 	riding    bool                 // follow-up with its column, whose own cell's job goes on with it
+	before    []JobRecord          // attempts that a repetition has replaced
+	open      bool                 // a repetition is under way and has shown nothing yet
+	due       bool                 // and has no job yet
+	alone     bool                 // and is the cell's, not its column's
 }
 
 // standings of all cells, in grid order.
 func standings(s Snapshot, byWork map[string][]JobRecord, probe record.WorkState) (all []standing, warnings []string) {
 	for _, c := range s.Plan.Cells {
-		all = append(all, newStanding(c, byWork))
+		all = append(all, stand(s, c, byWork))
 	}
 	p := s.Plan.Policy
 	for i := range all {
@@ -120,6 +124,12 @@ func (st *standing) begin(p record.Policy, probe record.WorkState) {
 	if len(st.own) == 0 {
 		st.Attempts = nil // they are another cell's
 	}
+	if len(st.before) > 0 {
+		st.Attempts = append(work(st.before).Attempts, st.Attempts...)
+	}
+	if st.due {
+		st.Phase, st.Cause, st.Message = record.WorkFollowUp, record.CauseNone, ""
+	}
 	st.Emulated = len(st.columns) > 0 && len(st.real) == 0
 	if q := st.question(p, 0); len(q.Observed) > 0 {
 		st.decide(search.Next(q))
@@ -145,7 +155,7 @@ func (st *standing) decide(d search.Decision) {
 	if d.Action == search.Accept {
 		st.Accepted = d.Best
 	}
-	if st.Phase == record.WorkRunning {
+	if st.Phase == record.WorkRunning || st.open {
 		return
 	}
 	final := func(phase record.WorkPhase) {
@@ -223,7 +233,7 @@ func ruleOut(p record.Policy, all []standing) {
 func ride(all []standing) {
 	for i := range all {
 		st := &all[i]
-		if st.Phase != record.WorkFollowUp || st.candidate || len(st.own) > 0 || len(st.columns) == 0 {
+		if st.Phase != record.WorkFollowUp || st.candidate || st.alone || len(st.own) > 0 || len(st.columns) == 0 {
 			continue
 		}
 		native := st.columns[len(st.columns)-1].Cell

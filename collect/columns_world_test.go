@@ -88,9 +88,9 @@ func (w *world) tune(j record.Job, dir record.AttemptDir, m mishap, res *record.
 				res.Outcome, res.Cause = record.OutcomeContinue, m.cause
 				return
 			}
-			c := w.truth[cell]
+			c := w.truth[cell].at(w.factor(j))
 			if wrong, is := w.emulation[cell]; is && i > 0 {
-				c = wrong
+				c = wrong.at(w.factor(j))
 			}
 			if c.fails != record.CauseNone {
 				res.Outcome, res.Cause, res.Message = record.OutcomeFailed, c.fails, "the engine says so"

@@ -99,12 +99,14 @@ func followUps(s Snapshot, st record.State) (follow []FollowUp) {
 		if c.Phase != record.WorkFollowUp || c.riding || c.candidate && !c.elected {
 			continue
 		}
-		f := next(st.Cells[i], slices.Clone(c.real))
+		f := next(st.Cells[i], c.known())
 		f.Hint = c.hint
 		for _, with := range all {
 			if with.riding && with.columns[len(with.columns)-1].Cell == c.ID {
 				f.Emulates = append(f.Emulates, with.ID)
-				f.Known = append(f.Known, with.Observations...)
+				if !with.open {
+					f.Known = append(f.Known, with.Observations...)
+				}
 			}
 		}
 		follow = append(follow, f)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"vtune/collect/fleet"
 	"vtune/internal/record"
 	"vtune/internal/search"
 )
@@ -52,6 +53,7 @@ func Derive(s Snapshot) record.State {
 		st.Profile, st.ProfileFiles = record.WorkState{Phase: record.WorkDone}, traced
 	}
 	st.Phase = phase(&st, s.Cancelled)
+	fleet.Mark(&st, s.Fleet())
 	return st
 }
 
@@ -173,6 +175,11 @@ func work(jobs []JobRecord) record.WorkState {
 	case last.Claim != nil:
 		w.Phase = record.WorkRunning
 	}
+	if before := jobs[:len(jobs)-1]; !last.Over() && len(before) > 0 {
+		var then record.WorkState
+		after(&then, before)
+		w.Failures, w.MostFailures = then.Failures, then.MostFailures
+	}
 	return w
 }
 
@@ -186,12 +193,12 @@ func attempt(j JobRecord) record.AttemptState {
 			a.Submitted += "." + j.Claim.Step
 		}
 	}
+	a.Cause, a.Message = causeOf(j)
 	if e := j.Ended; e != nil {
-		a.Cause, a.Message, a.Node = e.Cause, e.Reason, cmp.Or(a.Node, e.Node)
+		a.Node = cmp.Or(a.Node, e.Node)
 	}
 	if r := j.Result; r != nil {
 		a.Outcome, a.Starts, a.Seconds = r.Outcome, r.Starts, r.Ended.Sub(r.Started).Seconds()
-		a.Cause, a.Message = r.Cause, r.Message
 	}
 	return a
 }

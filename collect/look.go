@@ -13,7 +13,7 @@ import (
 type Seen struct {
 	Job    string // the run's job id
 	Over   bool
-	Stuck  bool // pending for ever: a dependency that cannot be satisfied
+	Stuck  bool // pending for ever: a dependency that cannot be satisfied, or held after a failed launch
 	Again  bool // the site put it back into the queue by itself
 	Cause  record.Cause
 	Word   string // the scheduler's own word for the state
@@ -104,6 +104,9 @@ func sight(j JobRecord, byJob map[string]Seen) *ended {
 		v.Cause, v.Reason = record.CauseRestart, "the site put the job back into the queue"
 	case !v.Over:
 		return nil
+	case v.Cause == record.CauseStopped && v.Node != "" && j.Claim == nil && !j.Rider:
+		// A node was found for it and its script never began: no person did that, but a scheduler that could not launch it.
+		v.Cause, v.Reason = record.CauseLaunch, "it was given "+v.Node+" and never began there"
 	default:
 		e.atOnce = j.Result != nil
 	}

@@ -96,7 +96,8 @@ func fruitless(jobs []JobRecord, b budget) (n int) {
 	return n
 }
 
-// avoid are the nodes that attempts of the run had bad luck with: what failed under one cell will fail under the next.
+// avoid are the nodes that attempts of the run had bad luck with: what failed under one cell will fail under the next. And those that
+// cells are repeated for.
 func avoid(s Snapshot) []string {
 	var nodes []string
 	for _, j := range s.Jobs {
@@ -112,8 +113,11 @@ func avoid(s Snapshot) []string {
 			nodes = append(nodes, node)
 		}
 	}
+	for _, r := range s.Repeats {
+		nodes = append(nodes, r.Avoid...)
+	}
 	slices.Sort(nodes)
-	return nodes
+	return slices.Compact(nodes)
 }
 
 // causeOf is why an attempt ended. The agent's own result goes before the scheduler's word, except that only the scheduler

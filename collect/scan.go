@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"vtune/collect/fleet"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 )
@@ -21,6 +22,7 @@ type Snapshot struct {
 	Cancelled bool
 	Units     []UnitRecord // the plan's, in its order, then follow-ups by name
 	Jobs      []JobRecord  // of all units, in unit order
+	Repeats   fleet.Repeats
 }
 
 // UnitRecord is what is known of a unit's submission.
@@ -38,6 +40,7 @@ type JobRecord struct {
 	Task         int             // index in the unit's array, -1 for a single job
 	SchedulerID  string          // empty: not submitted
 	Claim        *record.Attempt // the attempt's directory was claimed: it started
+	Health       *record.Health  // of its node; nil: nothing was learned
 	Observations []record.Observation
 	Result       *record.Result
 	Ended        *record.Ended
@@ -65,6 +68,7 @@ func (s *Scanner) Scan() (Snapshot, error) {
 	}
 	_, err := os.Stat(s.Dir.Cancelled())
 	snap.Cancelled = err == nil
+	snap.Repeats = fleet.Read(s.Dir)
 	if snap.Units, err = s.units(snap.Plan); err != nil {
 		return snap, err
 	}
@@ -162,6 +166,10 @@ func (s *Scanner) attempt(dir record.AttemptDir, r JobRecord) JobRecord {
 	var a record.Attempt
 	if fsx.ReadJSON(dir.Attempt(), &a) == nil {
 		r.Claim = &a
+	}
+	var h record.Health
+	if r.Claim != nil && fsx.ReadJSON(dir.Health(), &h) == nil {
+		r.Health = &h
 	}
 	r.Observations = readObservations(dir)
 	if _, err := os.Stat(dir.ServerLog()); err == nil {

@@ -7,8 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
+	"vtune/collect/doorbell"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 )
@@ -29,7 +28,7 @@ type Report struct {
 // Watch makes passes until the run is over or ctx ends. Errors of a pass are reported and do not end it: the next one may go
 // better. The last state is returned with ctx's error, if that is what ended it.
 func (c *Collector) Watch(ctx context.Context, p Pace, r Report) (record.State, error) {
-	bell, stop := doorbell(c.cfg.Dir.Events())
+	bell, stop := doorbell.Hang(c.cfg.Dir.Events())
 	defer stop()
 	events := eventReader{dir: c.cfg.Dir.Events(), seen: map[string]bool{}}
 	var asked, passed time.Time
@@ -66,42 +65,6 @@ func (c *Collector) Watch(ctx context.Context, p Pace, r Report) (record.State, 
 		case <-time.After(p.Rescan):
 		}
 	}
-}
-
-// doorbell rings when something changes in dir, on file systems that say so. It carries no news; a missing or broken bell, or
-// one that overflowed, only means waiting for the next rescan.
-func doorbell(dir string) (<-chan struct{}, func()) {
-	ring := make(chan struct{}, 1)
-	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return ring, func() {}
-	}
-	if err := w.Add(dir); err != nil {
-		w.Close()
-		return ring, func() {}
-	}
-	go func() {
-		for {
-			select {
-			case e, ok := <-w.Events:
-				if !ok {
-					return
-				}
-				if fsx.Temporary(e.Name) {
-					continue
-				}
-			case _, ok := <-w.Errors:
-				if !ok {
-					return
-				}
-			}
-			select {
-			case ring <- struct{}{}:
-			default:
-			}
-		}
-	}()
-	return ring, func() { w.Close() }
 }
 
 // eventReader finds the events that are new since it last looked.

@@ -41,6 +41,7 @@ type world struct {
 	traces    bool              // accepted cells are traced
 	emulation map[string]curve  // what an emulation shows, where that is not the truth
 	lowered   float64           // utilization of cells that ran out of memory under load; 0: none did
+	nodes     *farm             // nil: there is one node, and it is not compared
 }
 
 type curve struct {
@@ -194,8 +195,7 @@ func (w *world) do(j record.Job) {
 		return
 	}
 	dir := w.dir.Attempt(j.Kind, j.Cell, j.Attempt)
-	w.must(os.MkdirAll(dir.Observations(), 0o755))
-	w.must(fsx.PublishJSON(dir.Attempt(), record.Attempt{Job: j.ID, Node: "n1"}))
+	w.claim(j)
 	w.must(os.WriteFile(dir.ServerLog(), []byte("log\n"), 0o644))
 	res := record.Result{Run: "r", Job: j.ID, Kind: j.Kind, Cell: j.Cell, Attempt: j.Attempt, Outcome: record.OutcomeDone,
 		ServerVersion: "0.32.0", Started: w.now, Ended: w.now.Add(time.Minute), Complete: true, Ledger: record.Ledger{record.SpendStarting: 50}}
@@ -226,7 +226,8 @@ func (w *world) do(j record.Job) {
 func (w *world) claim(j record.Job) {
 	dir := w.dir.Attempt(j.Kind, j.Cell, j.Attempt)
 	w.must(os.MkdirAll(dir.Observations(), 0o755))
-	w.must(fsx.PublishJSON(dir.Attempt(), record.Attempt{Job: j.ID, Node: "n1"}))
+	w.must(fsx.PublishJSON(dir.Attempt(), record.Attempt{Job: j.ID, Node: w.placed(j)}))
+	w.check(j, dir)
 }
 
 // search is the agent's loop against a known curve.

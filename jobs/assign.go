@@ -22,6 +22,9 @@ func Assignment(s *spec.Spec, p record.Plan, run string, j record.Job) record.As
 		Secrets: s.Server.Secrets,
 		Policy:  p.Policy, Client: s.Client, Seed: s.Seed,
 	}
+	if s.Method == spec.MethodVtune && j.Kind == record.KindCell {
+		a.Check = check(s, p)
+	}
 	switch j.Kind {
 	case record.KindProbe:
 		for _, r := range p.Units[0].Riders {

@@ -1,6 +1,11 @@
 package jobs
 
-import "vtune/internal/record"
+import (
+	"os"
+
+	"vtune/internal/fsx"
+	"vtune/internal/record"
+)
 
 // Fate is how a job stands: of a whole allocation the scheduler's word, of a job in it what follows from that and the crew's word.
 type Fate struct {
@@ -17,6 +22,24 @@ const (
 	StepOver = "STEP OVER"
 	Unbegun  = "NOT BEGUN"
 )
+
+// FateInCrew is the fate of job j, done within the step of job of, by the records and the fate of the crew's allocation.
+func FateInCrew(dir record.Dir, crew string, of, j record.Job, whole Fate) Fate {
+	var s record.Step
+	var r record.Result
+	step := &s
+	if fsx.ReadJSON(dir.Step(of.ID), step) != nil {
+		step = nil
+	}
+	_, begun := os.Stat(dir.CrewBegun(crew))
+	_, claimed := os.Stat(string(dir.Attempt(of.Kind, of.Cell, of.Attempt)))
+	stopped := fsx.ReadJSON(dir.Attempt(j.Kind, j.Cell, j.Attempt).Result(), &r) == nil && r.Cause == record.CauseStopped
+	fate := whole.InCrew(step, begun == nil, claimed == nil, stopped)
+	if fate.Word == Waiting {
+		fate.Reason = "in " + crew
+	}
+	return fate
+}
 
 // InCrew is the fate of a job whose crew's allocation has the fate v. Step is what the crew says of the job (nil: nothing yet), begun
 // whether the crew has begun its work at all, claimed whether the job's agent has, stopped whether that was told to end.

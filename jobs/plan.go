@@ -48,7 +48,7 @@ func Plan(s *spec.Spec, o Options) record.Plan {
 	first := record.Unit{ID: probe.ID, Jobs: []record.Job{probe}}
 	work := servers(s, p.Cells)
 	if s.Method == spec.MethodVtune {
-		p.Profile = record.Profiling(s.Profile.With)
+		p.Profile, p.RepeatOutliers = record.Profiling(s.Profile.With), s.Outliers == "repeat"
 		var rider record.Job
 		rider, work = takeFirst(work, cellOf(p, probe))
 		first.Riders = []record.Job{rider}

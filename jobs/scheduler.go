@@ -97,13 +97,14 @@ const (
 	Preempted JobState = "preempted"
 	HostOOM   JobState = "host-oom" // killed for host memory by the scheduler
 	Stuck     JobState = "stuck"    // pending and can never start (a dependency that cannot be satisfied)
+	Held      JobState = "held"     // pending and never starts by itself: held by the scheduler, which could not launch it
 	Unknown   JobState = "unknown"  // a word this build does not know: treated as still alive
 )
 
 // Ended reports whether the job is over for its scheduler.
 func (s JobState) Ended() bool {
 	switch s {
-	case Pending, Running, Stuck, Unknown:
+	case Pending, Running, Stuck, Held, Unknown:
 		return false
 	}
 	return true
@@ -135,7 +136,7 @@ func (s JobState) Cause() record.Cause {
 		return record.CauseTimeLimit
 	case NodeFail:
 		return record.CauseNode
-	case NoLaunch:
+	case NoLaunch, Held:
 		return record.CauseLaunch
 	case HostOOM:
 		return record.CauseHostOOM

@@ -15,6 +15,8 @@
 //	--sim-hardware H    VLLM_SIM_HARDWARE    h200-like, h100-like, a10-like (h200-like)
 //	--sim-model M       VLLM_SIM_MODEL       8b, 70b, tiny (config.json of the model, else its name)
 //	--sim-noise X       VLLM_SIM_NOISE       relative deviation of a step's time (0.02)
+//	                    VLLM_SIM_SLOW        how many times as long a server takes for everything, by node
+//	                                         (SLURMD_NODENAME, else the host's name): node3=1.3,node4=2
 //	                    VLLM_SIM_FAIL        faults to inject, see internal/engine/faults.go
 //	                    VLLM_SIM_GPU_DIR     where GPU memory is booked (vllm-sim-<uid> under the temporary directory)
 package main

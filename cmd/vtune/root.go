@@ -32,7 +32,7 @@ Exit codes:
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newInit(a), newPlan(a), newRender(a), newSubmit(a), newCollect(a), newStatus(a), newCancel(a), newRun(a),
+		newInit(a), newPlan(a), newRender(a), newSubmit(a), newCollect(a), newStatus(a), newCancel(a), newRepeat(a), newRun(a),
 		newSchema(a), newAgent(a), newCrew(a), newLocalScheduler(a), newLocalJob(a),
 	)
 	for _, c := range root.Commands() {

@@ -34,8 +34,20 @@ server:
 // rates are the loads that a search of walkSpec must make, cell by cell: T is 1.7 and 2.5 req/s.
 var rates = []string{"inf 2 1", "inf 3 2"}
 
-// lab brings up a Slurm of 4 nodes x 8 fake GPUs and returns the environment to use it.
-func lab(t *testing.T) []string {
+// lab brings up a Slurm of 4 nodes x 8 fake GPUs, with further lines for its configuration, and returns the environment to use it.
+func lab(t *testing.T, conf ...string) []string {
+	t.Helper()
+	return startCluster(t, conf...).env
+}
+
+// cluster is a real Slurm of a test's own.
+type cluster struct {
+	dir string
+	env []string
+	up  []string // the command that starts what is not running
+}
+
+func startCluster(t testing.TB, conf ...string) cluster {
 	t.Helper()
 	need.Program(t, "slurmctld", "make deps")
 	dir, err := os.MkdirTemp("/tmp", "vtlab-") // Slurm's sockets need short paths
@@ -45,7 +57,12 @@ func lab(t *testing.T) []string {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("../../lab/slurm-up", "-d", filepath.Join(dir, "slurm"), "-n", "4", "-g", "8").Output()
+	extra := filepath.Join(dir, "extra.conf")
+	if err := os.WriteFile(extra, []byte(strings.Join(conf, "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	up := []string{"../../lab/slurm-up", "-d", filepath.Join(dir, "slurm"), "-n", "4", "-g", "8", "-x", extra}
+	out, err := exec.Command(up[0], up[1:]...).Output()
 	if err != nil {
 		t.Fatalf("slurm-up: %v", err)
 	}
@@ -55,7 +72,8 @@ func lab(t *testing.T) []string {
 		}
 		os.RemoveAll(dir)
 	})
-	return append(environment(dir), strings.TrimPrefix(strings.TrimSpace(string(out)), "export "))
+	env := append(environment(dir), strings.TrimPrefix(strings.TrimSpace(string(out)), "export "))
+	return cluster{filepath.Join(dir, "slurm"), env, up}
 }
 
 func environment(dir string) []string {
@@ -215,7 +233,7 @@ func TestStatusShowsWhatTheSchedulerSays(t *testing.T) {
 	slurm(t, env, "scontrol", "update", "PartitionName=gpu", "State=DOWN")
 	dir := submitSpec(t, env, "slurm", "in-job")
 	table := vtune(t, env, "status", string(dir))
-	if !regexp.MustCompile(`s2-t2048 +waiting +\d+_0 +PENDING`).MatchString(table) {
+	if !regexp.MustCompile(`s2-t2048 +waiting +1 +\d+_0 +PENDING`).MatchString(table) {
 		t.Errorf("status\n%s", table)
 	}
 	var st record.State

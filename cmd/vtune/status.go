@@ -91,21 +91,21 @@ func (a *app) printStatus(t *tuning.Tuning, st record.State, seen map[string]col
 	}
 	fmt.Fprint(w, "\n\n")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "CELL\tPHASE\tJOB\tSTATE\tNODE\tLOADS\tBEST FEASIBLE\tWHY NOT")
-	row := func(name string, phase record.WorkPhase, job, id, node string, loads int, best, why string) {
+	fmt.Fprintln(tw, "CELL\tPHASE\tTRY\tJOB\tSTATE\tNODE\tLOADS\tBEST FEASIBLE\tWHY NOT")
+	row := func(name string, phase record.WorkPhase, try, job, id, node string, loads int, best, why string) {
 		s := seen[job]
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", name, phase, orDash(id), orDash(s.Word), orDash(cmp.Or(node, s.Node)), loads,
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", name, phase, orDash(try), orDash(id), orDash(s.Word), orDash(cmp.Or(node, s.Node)), loads,
 			orDash(best), orDash(cmp.Or(why, waitReason(s))))
 	}
 	other := func(name string, w record.WorkState) {
 		if a := w.Attempts; len(a) > 0 {
 			last := a[len(a)-1]
-			row(name, w.Phase, last.Job, last.Submitted, last.Node, len(last.Starts), "", w.Message)
+			row(name, w.Phase, report.Try(w), last.Job, last.Submitted, last.Node, len(last.Starts), "", w.Message)
 		}
 	}
 	other("probe", st.Probe)
 	for _, r := range report.Rows(st) {
-		row(r.Cell.ID, r.Phase, r.Job, r.Scheduler, r.Node, r.Loads, feasible(r.Best), r.Why)
+		row(r.Cell.ID, r.Phase, r.Try, r.Job, r.Scheduler, r.Node, r.Loads, feasible(r.Best), r.Why)
 	}
 	other("profile", st.Profile)
 	if err := tw.Flush(); err != nil {

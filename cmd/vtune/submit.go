@@ -63,7 +63,8 @@ func submitFlags(c *cobra.Command, r *tuning.Request) {
 }
 
 func patienceFlag(c *cobra.Command, a *app, usual time.Duration) {
-	c.Flags().DurationVar(&a.patience, "patience", usual, "how long to wait for a scheduler that cannot be reached; 0: not at all")
+	patience := c.Flags().Duration("patience", usual, "how long to wait for a scheduler that cannot be reached; 0: not at all")
+	c.PreRun = func(*cobra.Command, []string) { a.patience = *patience }
 }
 
 // submit makes or finds the run that path asks for and puts its planned units out.

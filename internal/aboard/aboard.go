@@ -1,5 +1,5 @@
-// Package aboard is what a job can know of the others that its crew runs beside it: how many share its node, and whether it is the
-// last one there. The crew tells which jobs it runs (record.Aboard), the jobs' own claims tell where.
+// Package aboard is what a job can know of the others: what their cells hold; and of those that its crew runs beside it, how many share
+// its node, and whether it is the last one there. The crew tells which jobs it runs (record.Aboard), the jobs' own claims tell where.
 package aboard
 
 import (
@@ -112,4 +112,21 @@ func (j Job) Alone(ctx context.Context, patience time.Duration) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// Rivals are what other cells are known to hold, as their agents have told.
+func Rivals(dir record.Dir, cell string) []record.Feasible {
+	told, err := filepath.Glob(filepath.Join(dir.Bests(), "*.json"))
+	if err != nil {
+		return nil
+	}
+	var rivals []record.Feasible
+	for _, path := range told {
+		var f record.Feasible
+		// What cannot be read is not there yet.
+		if fsx.ReadJSON(path, &f) == nil && f.Cell != cell {
+			rivals = append(rivals, f)
+		}
+	}
+	return rivals
 }

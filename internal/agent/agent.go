@@ -41,6 +41,7 @@ type Config struct {
 	Drain time.Duration // 5 min: for a server to become idle between two loads
 	Load  time.Duration // 1 h: for a load to end, on top of the time its arrivals take
 	Trace time.Duration // 30 min: for a profiler's trace to be written, on top of its load
+	Warm  time.Duration // 2 s: how long a load has gone on when the GPUs are looked at
 }
 
 // Exit codes of the agent; a dependency "after-ok" fires on diag.OK alone: done, continued by plan, or rightly skipped.
@@ -69,7 +70,7 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		value *time.Duration
 		or    time.Duration
-	}{{&c.Grace, 30 * time.Second}, {&c.Drain, 5 * time.Minute}, {&c.Load, time.Hour}, {&c.Trace, 30 * time.Minute}} {
+	}{{&c.Grace, 30 * time.Second}, {&c.Drain, 5 * time.Minute}, {&c.Load, time.Hour}, {&c.Trace, 30 * time.Minute}, {&c.Warm, 2 * time.Second}} {
 		if *d.value <= 0 {
 			*d.value = d.or
 		}
@@ -102,7 +103,7 @@ func Run(ctx context.Context, c Config) (diag.Code, error) {
 		w.event("skipped", "the run was cancelled")
 		return diag.OK, nil
 	}
-	if err := w.claim(); errors.Is(err, fsx.ErrTaken) {
+	if err := w.claim(ctx); errors.Is(err, fsx.ErrTaken) {
 		w.restarted()
 		return Refused, fmt.Errorf("%s was begun before, and a job's work is done once: %w", a.Job, err)
 	} else if err != nil {

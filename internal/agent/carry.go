@@ -52,7 +52,7 @@ func (w *work) carry(ctx context.Context, ok bool) {
 			break
 		}
 		r := newWork(w.c, a, w.mark)
-		if err := r.claim(); err != nil {
+		if err := r.claim(ctx); err != nil {
 			r.say("%v", err)
 			continue
 		}

@@ -68,7 +68,7 @@ func agentMain() int {
 	}()
 	c := agent.Config{
 		Dir: record.Dir(os.Args[1]), Assignment: os.Args[2], SchedulerID: "4711", Env: os.Environ(), Log: os.Stdout, Stop: stop,
-		Grace: 5 * time.Second, Drain: 20 * time.Second, Load: time.Minute, Trace: 20 * time.Second,
+		Grace: 5 * time.Second, Drain: 20 * time.Second, Load: time.Minute, Trace: 20 * time.Second, Warm: 50 * time.Millisecond,
 	}
 	if first, err := strconv.Atoi(os.Getenv(firstPort)); err == nil {
 		c.Port = func() (int, error) {

@@ -101,7 +101,9 @@ func (w *work) measure(srv *serving.Server, c measurer, t client.Target, patienc
 	defer cancel()
 	before := w.ledger.Spent(record.SpendClient)
 	back := w.spending(record.SpendClient)
+	over := w.health.Loaded(ctx, w.c.Warm)
 	m, err := c.Measure(ctx, t)
+	over()
 	back()
 	spent := w.ledger.Spent(record.SpendClient) - before
 	if err != nil {

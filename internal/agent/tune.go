@@ -173,7 +173,7 @@ func (t *tuning) ready(ctx context.Context) error {
 	err := t.client.WarmUp(ctx, client.Target{Server: t.srv, Load: record.Load{Rate: record.Inf, Requests: 1}, Seed: t.w.a.Seed})
 	back()
 	if err == nil {
-		return nil
+		return t.check(ctx)
 	}
 	if why := t.srv.Diagnose(ctx, nil); why != nil {
 		return why

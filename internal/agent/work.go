@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"vtune/internal/aboard"
 	"vtune/internal/fsx"
+	"vtune/internal/hardware"
 	"vtune/internal/ledger"
 	"vtune/internal/proc"
 	"vtune/internal/record"
@@ -33,6 +35,8 @@ type work struct {
 	leave      bool            // a rider follows: leave the server up
 	beside     aboard.Job      // among those of its crew
 	lacks      map[string]bool // flags that the server refused and that vtune can do without
+	health     *hardware.Watch // of the node
+	checked    bool            // the node was, or it was tried
 }
 
 // newWork is an attempt that has not begun. The mark is that of the job whose process does it.
@@ -49,20 +53,22 @@ func newWork(c Config, a record.Assignment, mark string) *work {
 	if a.Kind == record.KindCell {
 		w.result.Cell = a.Cell.ID
 	}
+	w.health = w.watch()
 	return w
 }
 
 // claim takes the attempt for this process. Whoever finds it taken is a second execution of the same job.
-func (w *work) claim() error {
+func (w *work) claim(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(string(w.dir)), 0o755); err != nil {
 		return err
 	}
 	if err := fsx.Claim(string(w.dir)); err != nil {
 		return err
 	}
+	found := w.health.Look(ctx)
 	err := fsx.PublishJSON(w.dir.Attempt(), record.Attempt{
 		Schema: record.Schema, Job: w.a.Job, Node: w.result.Node, PID: os.Getpid(), SchedulerID: w.c.SchedulerID, Step: lookup(w.c.Env, "SLURM_STEP_ID"),
-		GPUs: lookup(w.c.Env, "CUDA_VISIBLE_DEVICES"), Started: w.result.Started,
+		GPUs: lookup(w.c.Env, "CUDA_VISIBLE_DEVICES"), Hardware: &found, Started: w.result.Started,
 	})
 	if err != nil {
 		return err

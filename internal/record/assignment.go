@@ -33,6 +33,8 @@ type Assignment struct {
 	TraceWinner bool `json:"trace_winner,omitempty"`
 	// Hint is a request rate around which to look first, from what is known of other cells or of an emulation; 0: none.
 	Hint float64 `json:"hint,omitempty"`
+	// Check is the self-check before the first load; nil: none is made.
+	Check *CheckLoad `json:"check,omitempty"`
 
 	// Profile is the load to profile (Kind profile).
 	Profile *Load `json:"profile,omitempty"`
@@ -127,6 +129,8 @@ type Plan struct {
 	Shape      Shape  `json:"shape,omitempty"` // of method vtune
 	// Profile says where method vtune has the winner's trace from; empty, as under auto_tune: from a job of its own.
 	Profile Profiling `json:"profile,omitempty"`
+	// RepeatOutliers has cells that were measured on a node which the run found to be slow measured again elsewhere, once.
+	RepeatOutliers bool `json:"repeat_outliers,omitempty"`
 	// MaxParallel cells may run at once, over all units of the run; 0: no limit, or one that the scheduler keeps by itself.
 	MaxParallel int    `json:"max_parallel,omitempty"`
 	Cells       []Cell `json:"cells"` // grid order: the order of result.txt

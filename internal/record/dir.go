@@ -46,6 +46,12 @@ func (d Dir) Cells() string      { return d.path("cells") }
 func (d Dir) Bests() string          { return d.path("best") }
 func (d Dir) Best(job string) string { return d.path("best", job+".json") }
 
+// Repeats is the folder of what is asked to be measured again; Repeat is the file of one such wish.
+func (d Dir) Repeats() string { return d.path("repeats") }
+func (d Dir) Repeat(cell string, from int) string {
+	return d.path("repeats", fmt.Sprintf("%s-%d.json", cell, from))
+}
+
 // Work is the folder of all attempts of one unit of work: probe, profiling, or cells/<cell>.
 func (d Dir) Work(k Kind, cell string) string {
 	switch k {
@@ -81,6 +87,7 @@ func (a AttemptDir) path(parts ...string) string {
 
 func (a AttemptDir) Attempt() string      { return a.path("attempt.json") }
 func (a AttemptDir) Result() string       { return a.path("result.json") }
+func (a AttemptDir) Health() string       { return a.path("health.json") }
 func (a AttemptDir) ServerLog() string    { return a.path("server.log") }
 func (a AttemptDir) Observations() string { return a.path("observations") }
 func (a AttemptDir) Trace() string        { return a.path("trace") }

@@ -237,6 +237,7 @@ type Ledger map[string]float64
 const (
 	SpendStarting = "starting"        // server start to healthy (or failed)
 	SpendClient   = "client start-up" // load client's wall time outside its load
+	SpendCheck    = "self-check"      // the short load that compares nodes
 	SpendDraining = "draining"        // method vtune, between loads: until nothing runs, and cache reset
 	SpendWaiting  = "waiting"         // between loads: draining, cache reset; after a stop request
 	SpendMeasured = "measured"        // under load
@@ -299,6 +300,7 @@ type Attempt struct {
 	SchedulerID string    `json:"scheduler_id,omitempty"` // of the unit: for a task of an array, the array's id
 	Step        string    `json:"step,omitempty"`         // of that unit's allocation, in which a crew runs the job
 	GPUs        string    `json:"gpus,omitempty"`         // CUDA_VISIBLE_DEVICES as the scheduler set it
+	Hardware    *Hardware `json:"hardware,omitempty"`     // before any load
 	Started     time.Time `json:"started"`
 }
 

@@ -17,6 +17,7 @@ type State struct {
 	Ledger        Ledger      `json:"ledger_s,omitempty"`
 	Accelerators  int         `json:"accelerators,omitempty"` // that a job holds; 0: none, or not known
 	Packed        []Beside    `json:"packed,omitempty"`       // what cells lost by sharing their node
+	Nodes         []NodeState `json:"nodes,omitempty"`        // by name, those that attempts told of
 	Warnings      []string    `json:"warnings,omitempty"`     // what a reader of the answer must know, as that emulation did not hold
 }
 
@@ -75,6 +76,10 @@ type AttemptState struct {
 	Starts    []Start `json:"starts,omitempty"` // of servers, in order
 	Observed  int     `json:"observed"`
 	Seconds   float64 `json:"seconds,omitempty"` // wall time, once there is a result
+	// Slow is by how much the time that its node takes is above the other nodes', where it is an outlier; Throttled what its GPUs
+	// said under load that makes them slow, or wrong.
+	Slow      float64  `json:"slow,omitempty"`
+	Throttled []string `json:"throttled,omitempty"`
 }
 
 // CellState is a cell's standing.

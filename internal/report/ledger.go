@@ -21,7 +21,7 @@ func spendings(l record.Ledger) []spending {
 		{"starting", []string{record.SpendStarting}},
 		{"under load", []string{record.SpendMeasured}},
 		{"draining", []string{record.SpendDraining}},
-		{"idle", []string{record.SpendClient, record.SpendWaiting, record.SpendOther}},
+		{"idle", []string{record.SpendClient, record.SpendCheck, record.SpendWaiting, record.SpendOther}},
 		{"profile", []string{record.SpendProfile}},
 		{"stopping", []string{record.SpendStopping}},
 	}
@@ -49,7 +49,7 @@ func spent(l record.Ledger, activities ...string) float64 {
 
 // underLoad is the share of the time in which servers were ready that they were under load; 0 where none was ready.
 func underLoad(l record.Ledger) float64 {
-	ready := spent(l, record.SpendMeasured, record.SpendDraining, record.SpendClient, record.SpendWaiting, record.SpendOther)
+	ready := spent(l, record.SpendMeasured, record.SpendDraining, record.SpendClient, record.SpendCheck, record.SpendWaiting, record.SpendOther)
 	if ready <= 0 {
 		return 0
 	}

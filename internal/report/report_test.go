@@ -212,9 +212,9 @@ func TestNoRecordLinksOutOfItsRun(t *testing.T) {
 func TestAStatusRowShowsWhatIsFeasibleOrWhyNothingIs(t *testing.T) {
 	got := Rows(cases()["measuring"])
 	for i, want := range []Row{
-		{Phase: record.WorkDone, Job: "cells128-t2048", Scheduler: "17", Node: "n1", Loads: 1},
-		{Phase: record.WorkRunning, Job: "s128-t4096", Scheduler: "17_1", Node: "n2", Loads: 1},
-		{Phase: record.WorkDone, Job: "cells256-t2048", Scheduler: "17", Node: "n1", Loads: 2,
+		{Phase: record.WorkDone, Job: "cells128-t2048", Scheduler: "17", Node: "n1", Try: "1", Loads: 1},
+		{Phase: record.WorkRunning, Job: "s128-t4096", Scheduler: "17_1", Node: "n2", Try: "1", Loads: 1},
+		{Phase: record.WorkDone, Job: "cells256-t2048", Scheduler: "17", Node: "n1", Try: "1", Loads: 2,
 			Why: "P99 E2EL is 812.00 ms even at 1 req/s, the limit is 500 ms"},
 		{Phase: record.WorkWaiting},
 	} {
@@ -272,4 +272,14 @@ func TestAnEstimateGrowsWithWhatIsLeftAndShrinksWithWhatRuns(t *testing.T) {
 			t.Fatalf("%v with more cells at a time, %v with fewer", faster, more)
 		}
 	})
+}
+
+func TestAStatusRowCountsTheFailuresThatAreHeldAgainstTheWork(t *testing.T) {
+	w := record.WorkState{Attempts: make([]record.AttemptState, 3), Failures: 2, MostFailures: 4}
+	if got := Try(w); got != "3 (2 of 4 failed)" {
+		t.Error(got)
+	}
+	if got := Try(record.WorkState{}); got != "" {
+		t.Error(got)
+	}
 }

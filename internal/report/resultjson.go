@@ -11,24 +11,25 @@ import (
 // they have on disk; Units says what their numbers are counted in. It is a function of the run's directory alone, so it holds
 // no time of its own, and the same directory gives the same bytes.
 type Document struct {
-	Schema        int              `json:"schema"`
-	Run           record.Run       `json:"run"` // with vtune's version and the sums of the spec and of the agent
-	Phase         record.Phase     `json:"phase"`
-	Over          bool             `json:"over"` // nothing will be added
-	ServerVersion string           `json:"server_version,omitempty"`
-	Simulated     bool             `json:"simulated"` // the server says that it is a simulation
-	Units         Units            `json:"units"`
-	Policy        record.Policy    `json:"policy"`
-	Utilization   float64          `json:"gpu_memory_utilization,omitempty"` // the probe's answer
-	Best          *record.Best     `json:"best"`                             // null: nothing was accepted (so far)
-	Cells         []CellDocument   `json:"cells"`                            // grid order
-	Probe         record.WorkState `json:"probe"`
-	Profile       ProfileDocument  `json:"profile"`
-	Ledger        record.Ledger    `json:"ledger_s,omitempty"` // where the time of all attempts went
-	Accelerators  int              `json:"accelerators,omitempty"`
-	UnderLoad     float64          `json:"share_under_load,omitempty"` // of the time in which servers were ready, 0 to 1
-	Packed        []record.Beside  `json:"packed,omitempty"`           // what cells lost by sharing their node
-	Warnings      []string         `json:"warnings,omitempty"`
+	Schema        int                `json:"schema"`
+	Run           record.Run         `json:"run"` // with vtune's version and the sums of the spec and of the agent
+	Phase         record.Phase       `json:"phase"`
+	Over          bool               `json:"over"` // nothing will be added
+	ServerVersion string             `json:"server_version,omitempty"`
+	Simulated     bool               `json:"simulated"` // the server says that it is a simulation
+	Units         Units              `json:"units"`
+	Policy        record.Policy      `json:"policy"`
+	Utilization   float64            `json:"gpu_memory_utilization,omitempty"` // the probe's answer
+	Best          *record.Best       `json:"best"`                             // null: nothing was accepted (so far)
+	Cells         []CellDocument     `json:"cells"`                            // grid order
+	Probe         record.WorkState   `json:"probe"`
+	Profile       ProfileDocument    `json:"profile"`
+	Ledger        record.Ledger      `json:"ledger_s,omitempty"` // where the time of all attempts went
+	Accelerators  int                `json:"accelerators,omitempty"`
+	UnderLoad     float64            `json:"share_under_load,omitempty"` // of the time in which servers were ready, 0 to 1
+	Nodes         []record.NodeState `json:"nodes,omitempty"`
+	Packed        []record.Beside    `json:"packed,omitempty"` // what cells lost by sharing their node
+	Warnings      []string           `json:"warnings,omitempty"`
 }
 
 // CellDocument is one cell with all of its observations, valid and invalid.
@@ -104,7 +105,7 @@ func ResultJSON(run record.Run, st record.State) ([]byte, error) {
 		},
 		Policy: st.Policy, Utilization: st.Utilization, Best: st.Best, Cells: []CellDocument{},
 		Probe: st.Probe, Profile: ProfileDocument{st.Profile, st.ProfileFiles}, Ledger: st.Ledger,
-		Accelerators: st.Accelerators, UnderLoad: underLoad(st.Ledger), Packed: st.Packed, Warnings: st.Warnings,
+		Accelerators: st.Accelerators, UnderLoad: underLoad(st.Ledger), Nodes: st.Nodes, Packed: st.Packed, Warnings: st.Warnings,
 	}
 	for _, c := range st.Cells {
 		d.Cells = append(d.Cells, CellDocument{c, answerOf(c, st.Policy)})

@@ -12,9 +12,10 @@ import (
 type Row struct {
 	Cell      record.Cell
 	Phase     record.WorkPhase
-	Job       string // the latest attempt's
-	Scheduler string // what the scheduler calls that job
-	Node      string
+	Job       string              // the latest attempt's
+	Scheduler string              // what the scheduler calls that job
+	Node      string              // with what is wrong with it
+	Try       string              // which attempt it is, and how many of those before count against it
 	Loads     int                 // observations made
 	Best      *record.Observation // the best that passed so far
 	Why       string              // why there is none (yet), where that is known
@@ -27,7 +28,7 @@ func Rows(st record.State) []Row {
 		r := Row{Cell: c.Cell, Phase: c.Phase, Loads: len(c.Observations), Best: feasible(st.Policy, c)}
 		if n := len(c.Attempts); n > 0 {
 			last := c.Attempts[n-1]
-			r.Job, r.Scheduler, r.Node = last.Job, last.Submitted, last.Node
+			r.Job, r.Scheduler, r.Node, r.Try = last.Job, last.Submitted, where(last), Try(c.WorkState)
 		}
 		if r.Best == nil && (c.Cause != record.CauseNone || c.Message != "") {
 			r.Why = why(c.Cause, c.Message)
@@ -35,6 +36,29 @@ func Rows(st record.State) []Row {
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+// Try says which attempt at its work is the latest, and how many failures without any progress it may have.
+func Try(w record.WorkState) string {
+	switch {
+	case len(w.Attempts) == 0:
+		return ""
+	case w.Failures == 0:
+		return fmt.Sprint(len(w.Attempts))
+	}
+	return fmt.Sprintf("%d (%d of %d failed)", len(w.Attempts), w.Failures, w.MostFailures)
+}
+
+// where an attempt ran, with the marks of its node.
+func where(a record.AttemptState) string {
+	words := a.Node
+	if a.Slow > 0 {
+		words += fmt.Sprintf(" (%.0f %% slow)", 100*a.Slow)
+	}
+	if len(a.Throttled) > 0 {
+		words += " (throttled)"
+	}
+	return oneLine(words)
 }
 
 func feasible(p record.Policy, c record.CellState) *record.Observation {

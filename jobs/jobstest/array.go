@@ -107,6 +107,32 @@ func testArrayAfter(b *bench) {
 	}
 }
 
+func testArrayWaits(b *bench) {
+	if !b.arrays() {
+		return
+	}
+	parent := b.submit(b.request("parent", until("go")))
+	r := b.array("cells", 5, "touch ran-$TASK")
+	r.Throttle = 2
+	children := b.submit(r, on(parent, record.AfterOK))
+	listed := b.statuses(children)
+	for task := range 5 {
+		if st, ok := listed[task]; !ok || st.State != jobs.Pending || st.Name != r.Name || st.Restarts != 0 {
+			b.Errorf("while the parent runs, task %d is %+v", task, st)
+		}
+	}
+	if err := b.Scheduler.Cancel(b.Context(), []jobs.Handle{children}); err != nil {
+		b.Fatal(err)
+	}
+	for task, st := range b.awaitEnd(children, 5) {
+		if st.State != jobs.Cancelled || b.exists(fmt.Sprintf("ran-%d", task)) {
+			b.Errorf("cancelled, task %d is %+v", task, st)
+		}
+	}
+	b.write(b.path("go"), nil)
+	b.awaitEnd(parent, 1)
+}
+
 func testAfterTask(b *bench) {
 	if !b.arrays() {
 		return

@@ -32,6 +32,12 @@ type Env struct {
 	BadScript []byte
 	// NoTimeLimit says why the time limit is not tested; empty: it is.
 	NoTimeLimit string
+	// Nodes are the names of two or more that a small job can run on; nil: the scheduler has no nodes to choose from.
+	Nodes []string
+	// NoBegin says why a job cannot begin later; such a request must be refused then. Empty: it can.
+	NoBegin string
+	// Requeue makes the scheduler put a running job back into the queue by itself; nil: it never does.
+	Requeue func(jobs.Handle)
 }
 
 // Run runs the suite; newScheduler is called for each of its tests, which run at the same time. Schedulers of one call may
@@ -50,12 +56,16 @@ func Run(t *testing.T, newScheduler func(t *testing.T) Env) {
 		"each task of an array runs once and is listed":              testArray,
 		"an array's throttle holds":                                  testThrottle,
 		"an array waits for the job it depends on":                   testArrayAfter,
+		"an array that waits is listed and cancelled by task":        testArrayWaits,
 		"a dependency on one task ignores the others":                testAfterTask,
 		"cancelling ends the given jobs and no others":               testCancel,
 		"cancelling what is over or unknown is no error":             testCancelNothing,
 		"a script that the scheduler will never take is refused":     testRefused,
 		"jobs that run at the same time have different GPUs":         testGPUs,
 		"a job is ended at its time limit":                           testTimeLimit,
+		"a job runs on no node that it excludes":                     testExclude,
+		"a job does not begin before its time":                       testBegin,
+		"a job that was put back into the queue says so":             testRestarts,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

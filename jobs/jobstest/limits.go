@@ -1,8 +1,11 @@
 package jobstest
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"vtune/internal/record"
 	"vtune/jobs"
@@ -113,5 +116,77 @@ func testTimeLimit(b *bench) {
 	h := b.submit(b.requestFor("long", until("never"), record.Resources{Seconds: 1}))
 	if st := b.awaitEnd(h, 1)[-1]; st.State != jobs.TimedOut {
 		b.Errorf("got %+v", st)
+	}
+}
+
+func testExclude(b *bench) {
+	if len(b.Nodes) == 0 {
+		b.Log("this scheduler has no nodes to choose from")
+		return
+	}
+	for i, node := range b.Nodes[:2] { // one after the other is the only one left, so that neither is the default
+		r := b.request(fmt.Sprintf("job-%d", i), "true")
+		for _, other := range b.Nodes {
+			if other != node {
+				r.Exclude = append(r.Exclude, other)
+			}
+		}
+		if st := b.awaitEnd(b.submit(r), 1)[-1]; st.State != jobs.Completed || st.Node != node {
+			b.Errorf("all nodes but %s are excluded: %+v", node, st)
+		}
+	}
+}
+
+func testBegin(b *bench) {
+	later := b.request("later", "touch later-ran")
+	later.Begin = time.Hour
+	if b.NoBegin != "" {
+		if _, err := b.Scheduler.Submit(b.Context(), later); !errors.Is(err, jobs.ErrRefused) {
+			b.Errorf("%s, but: %v", b.NoBegin, err)
+		}
+		if all := b.list(); len(all) != 0 {
+			b.Errorf("it is listed: %+v", all)
+		}
+		return
+	}
+	h := b.submit(later)
+	soon := b.request("soon", "date +%s >began")
+	soon.Begin = 2 * time.Second
+	before := b.submit(b.request("now", "date +%s >now"))
+	b.awaitEnd(before, 1)
+	if st := b.awaitEnd(b.submit(soon), 1)[-1]; st.State != jobs.Completed {
+		b.Errorf("the job that begins soon is %+v", st)
+	}
+	now, began := b.seconds("now"), b.seconds("began")
+	if began-now < 2 {
+		b.Errorf("it began at %d, not two seconds after %d", began, now)
+	}
+	if st := b.statuses(h)[-1]; st.State != jobs.Pending || b.exists("later-ran") {
+		b.Errorf("the job that begins in an hour is %+v", st)
+	}
+}
+
+func (b *bench) seconds(name string) int {
+	b.Helper()
+	n, err := strconv.Atoi(strings.TrimSpace(b.text(name)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+func testRestarts(b *bench) {
+	if b.Requeue == nil {
+		b.Log("this scheduler never puts a job back into the queue")
+		return
+	}
+	h := b.submit(b.request("again", "touch began; "+until("never")))
+	if st := b.awaitState(h, jobs.Running); st.Restarts != 0 {
+		b.Errorf("at its first start it is %+v", st)
+	}
+	b.awaitFile("began")
+	b.Requeue(h)
+	if st := b.awaitState(h, jobs.Pending); st.Restarts != 1 || !st.Started.IsZero() {
+		b.Errorf("put back into the queue, it is %+v", st)
 	}
 }

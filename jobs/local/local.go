@@ -62,8 +62,9 @@ func (s *Scheduler) Capabilities(context.Context) (jobs.Capabilities, error) {
 	return jobs.Capabilities{Dependencies: true}, nil
 }
 
-// Submit publishes the request and sees to it that a daemon lives. An array, a script without interpreter line, more GPUs than
-// slots and a dependency on a job that was never submitted are refused.
+// Submit publishes the request and sees to it that a daemon lives. An array, a later beginning, a script without interpreter
+// line, more GPUs than slots and a dependency on a job that was never submitted are refused. Nodes to exclude are of no account:
+// there is one, and without it there would be none.
 func (s *Scheduler) Submit(ctx context.Context, r jobs.Request) (jobs.Handle, error) {
 	settled, err := s.settle()
 	if err != nil {
@@ -129,6 +130,8 @@ func (s *Scheduler) accept(r jobs.Request, slots int) (request, error) {
 	switch {
 	case r.Tasks > 0:
 		return request{}, errors.New("the local scheduler has no arrays")
+	case r.Begin != 0:
+		return request{}, errors.New("the local scheduler cannot begin a job later")
 	case r.Resources.GPUs < 0 || r.Resources.GPUs > slots:
 		return request{}, fmt.Errorf("%d GPUs are more than the %d slots of the local scheduler", r.Resources.GPUs, slots)
 	}

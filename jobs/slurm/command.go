@@ -79,8 +79,9 @@ func (c commands) run(ctx context.Context, name string, args ...string) result {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = c.env
 	if name != "sbatch" {
-		// Not for sbatch, whose environment is its job's.
-		cmd.Env = append(slices.Clone(c.env), "LC_ALL=C", "SLURM_TIME_FORMAT=%s")
+		// Not for sbatch, whose environment is its job's. The length is that of an array's tasks, which are otherwise cut at 64
+		// bytes; 0 is no limit.
+		cmd.Env = append(slices.Clone(c.env), "LC_ALL=C", "SLURM_TIME_FORMAT=%s", "SLURM_BITSTR_LEN=0")
 	}
 	cmd.WaitDelay = time.Second // a child of the command may hold its pipes
 	var stdout, stderr bytes.Buffer

@@ -19,7 +19,7 @@ type field struct{ name, header string }
 func queueFields() []field {
 	return []field{
 		{"ArrayJobID", "ARRAY_JOB_ID"}, {"ArrayTaskID", "ARRAY_TASK_ID"}, {"State", "STATE"}, {"Reason", "REASON"}, {"exit_code", "EXIT_CODE"},
-		{"StartTime", "START_TIME"}, {"NodeList", "NODELIST"}, {"Name", "NAME"},
+		{"restartcnt", "RESTART_COUNT"}, {"StartTime", "START_TIME"}, {"NodeList", "NODELIST"}, {"Name", "NAME"},
 	}
 }
 
@@ -33,7 +33,8 @@ func queueFormat() string {
 }
 
 // parseQueue reads squeue's listing, header included: squeue exits 0 when it does not know a field, and leaves the column
-// empty, which must not pass for a run without jobs.
+// empty, which must not pass for a run without jobs. The tasks of an array that wait, or were cancelled while they waited, are
+// one row and become a status each.
 func parseQueue(listing, run string) ([]jobs.Status, error) {
 	header, rows, _ := strings.Cut(listing, "\n")
 	var want strings.Builder
@@ -44,78 +45,129 @@ func parseQueue(listing, run string) ([]jobs.Status, error) {
 		return nil, fmt.Errorf("squeue: its header is %q, want %q", header, want.String())
 	}
 	var all []jobs.Status
+	left := maxTasks
 	for line := range strings.Lines(rows) {
 		f := strings.SplitN(strings.TrimSuffix(line, "\n"), "|", len(queueFields()))
 		name, whole := strings.CutSuffix(f[len(f)-1], "|")
 		if len(f) < len(queueFields()) || !whole || !strings.HasPrefix(name, record.NamePrefix(run)) {
 			continue // another's job, or a piece of its name
 		}
-		id, task := f[0], -1
-		if f[1] != "N/A" {
-			var err error
-			if task, err = strconv.Atoi(f[1]); err != nil || task < 0 {
-				return nil, fmt.Errorf("squeue: task %q of %s", f[1], name)
-			}
+		if !isJobID(f[0]) {
+			return nil, fmt.Errorf("squeue: id %q of %s", f[0], name)
 		}
-		if !isJobID(id) {
-			return nil, fmt.Errorf("squeue: id %q of %s", id, name)
+		restarts, err := strconv.Atoi(f[5])
+		if err != nil || restarts < 0 {
+			return nil, fmt.Errorf("squeue: %q restarts of %s", f[5], name)
 		}
-		st := jobs.Status{Handle: jobs.Handle{ID: id}, Name: name, Task: task, Word: f[2], Reason: reason(f[3]), ExitCode: waitStatus(f[4]), Node: f[6]}
-		st.State = state(st.Word, st.Reason, st.ExitCode)
-		if st.State != jobs.Pending && st.State != jobs.Stuck { // of a pending job, it is when it may start
-			st.Started = epoch(f[5])
+		st := jobs.Status{
+			Handle: jobs.Handle{ID: f[0]}, Name: name, Task: -1,
+			Word: f[2], Reason: reason(f[3]), ExitCode: waitStatus(f[4]), Restarts: restarts, Node: f[7],
 		}
+		st.State = state(st.Word, st.Reason, st.ExitCode, st.Node)
+		if !waits(st.State) { // of a pending job, it is when it may start
+			st.Started = epoch(f[6])
+		}
+		if all, err = each(all, st, f[1], &left); err != nil {
+			return nil, fmt.Errorf("squeue: %s: %w", name, err)
+		}
+	}
+	return all, nil
+}
+
+// each appends st for every task that its column names; N/A is a single job's. left is what the listing may still name.
+func each(all []jobs.Status, st jobs.Status, column string, left *int) ([]jobs.Status, error) {
+	if column == "N/A" {
+		return append(all, st), nil
+	}
+	named, err := tasks(column, *left)
+	if err != nil {
+		return nil, err
+	}
+	*left -= len(named)
+	for _, st.Task = range named {
 		all = append(all, st)
 	}
 	return all, nil
 }
 
-func accountFormat() string { return "JobID,State,ExitCode,Start,NodeList,JobName" }
+func accountFormat() string { return "JobID,State,ExitCode,Start,End,NodeList,JobName" }
+
+// nowhere is what sacct writes for the node of a job that never had one.
+const nowhere = "None assigned"
 
 // parseAccounts reads sacct's listing of jobs that are over. What it says of living jobs is passed over: the database lags, and
-// holds some for alive that no controller knows.
-func parseAccounts(listing, run string) ([]jobs.Status, error) {
-	var all []jobs.Status
+// holds some for alive that no controller knows. Tasks of an array that were cancelled before they became jobs are one row,
+// "16_[3-9%2]"; they come after all others, because such a row may be older than those of tasks that it still names. uid is the
+// caller's.
+func parseAccounts(listing, run, uid string) ([]jobs.Status, error) {
+	var all, unborn []jobs.Status
+	left := maxTasks
 	for line := range strings.Lines(listing) {
-		f := strings.SplitN(strings.TrimSuffix(line, "\n"), "|", 6)
-		if len(f) < 6 || !strings.HasPrefix(f[5], record.NamePrefix(run)) {
+		f := strings.SplitN(strings.TrimSuffix(line, "\n"), "|", 7)
+		if len(f) < 7 || !strings.HasPrefix(f[6], record.NamePrefix(run)) {
 			continue
 		}
-		word, _, _ := strings.Cut(f[1], " ") // "CANCELLED by 1000"
-		st := jobs.Status{Name: f[5], Word: f[1], ExitCode: f[2], Started: epoch(f[3]), Node: f[4], State: state(word, "", f[2])}
-		if !st.State.Ended() {
+		st := jobs.Status{Name: f[6], Task: -1, Word: f[1], ExitCode: f[2], Started: epoch(f[3]), Node: f[5]}
+		if st.Node == nowhere {
+			st.Node = ""
+		}
+		if st.State = accountState(st, f[4] == f[3], uid); !st.State.Ended() {
 			continue
 		}
 		id, task, array := strings.Cut(f[0], "_")
-		if st.ID, st.Task = id, -1; array {
-			n, err := strconv.Atoi(task)
-			if err != nil {
-				continue // tasks that never became jobs: "16_[3-9]"
-			}
-			st.Task = n
-		}
-		if !isJobID(st.ID) {
+		if st.ID = id; !isJobID(id) {
 			return nil, fmt.Errorf("sacct: id %q of %s", f[0], st.Name)
 		}
-		all = append(all, st)
+		if !array {
+			task = "N/A"
+		}
+		list := &all
+		if strings.HasPrefix(task, "[") {
+			list = &unborn
+		}
+		var err error
+		if *list, err = each(*list, st, task, &left); err != nil {
+			return nil, fmt.Errorf("sacct: %s: %w", st.Name, err)
+		}
 	}
-	return all, nil
+	return append(all, unborn...), nil
 }
 
-// merge adds to what the controller knows what only the accounts remember.
-func merge(known, remembered []jobs.Status) []jobs.Status {
+// accountState is the state of a job in the accounts, which keep no exit code of a cancelled job but know who cancelled it, and
+// how long it had run: atOnce means less than a second.
+func accountState(st jobs.Status, atOnce bool, uid string) jobs.JobState {
+	word, _, _ := strings.Cut(st.Word, " ") // "CANCELLED by 1000"
+	s := state(word, "", st.ExitCode, st.Node)
+	if s == jobs.NoLaunch && word == "CANCELLED" && (!atOnce || byHand(st.Word, uid)) {
+		return jobs.Cancelled
+	}
+	return s
+}
+
+// byHand reports whether the accounts say that the caller cancelled a job, which is never how a node daemon does it. Of root's
+// own jobs it cannot be told.
+func byHand(word, uid string) bool { return uid != "0" && word == "CANCELLED by "+uid }
+
+// merge adds to what the controller knows what only the accounts remember, and who cancelled a job.
+func merge(known, remembered []jobs.Status, uid string) []jobs.Status {
 	type key struct {
 		id   string
 		task int
 	}
-	seen := map[key]bool{}
-	for _, st := range known {
-		seen[key{st.ID, st.Task}] = true
+	seen := make(map[key]int, len(known))
+	for i, st := range known {
+		seen[key{st.ID, st.Task}] = i
 	}
 	for _, st := range remembered {
-		if k := (key{st.ID, st.Task}); !seen[k] {
-			seen[k] = true
+		k := key{st.ID, st.Task}
+		i, listed := seen[k]
+		if !listed {
+			seen[k] = len(known)
 			known = append(known, st)
+			continue
+		}
+		if k := &known[i]; k.State == jobs.NoLaunch && byHand(st.Word, uid) {
+			k.State, k.Word = jobs.Cancelled, st.Word
 		}
 	}
 	return known
@@ -159,14 +211,18 @@ type config struct {
 
 var errNoConfig = errors.New("no MaxArraySize or MinJobAge in the answer")
 
-// parseConfig reads scontrol show config.
-func parseConfig(text string) (config, error) {
+// settings are the lines of scontrol show config.
+func settings(text string) map[string]string {
 	values := map[string]string{}
 	for line := range strings.Lines(text) {
 		if key, value, ok := strings.Cut(line, "="); ok {
 			values[strings.TrimSpace(key)] = strings.TrimSpace(value)
 		}
 	}
+	return values
+}
+
+func parseConfig(values map[string]string) (config, error) {
 	age, _, _ := strings.Cut(values["MinJobAge"], " ") // "300 sec"
 	seconds, err1 := strconv.Atoi(age)
 	// The greatest index is MaxArraySize-1; counting from 0, that is as many tasks as it says.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"vtune/internal/sim"
 )
@@ -17,12 +18,13 @@ type SimOptions struct {
 	Scale    float64 // virtual seconds per real second
 	Noise    float64 // relative standard deviation of a step's time
 	Hardware string
-	Model    string // a shape's name; empty: by the model itself
+	Model    string  // a shape's name; empty: by the model itself
+	Slow     float64 // how many times as long everything takes on this node
 }
 
 // SimDefaults come from the environment; a flag overrules them.
 func SimDefaults(env func(string) string) (SimOptions, error) {
-	o := SimOptions{Scale: 1, Noise: 0.02, Hardware: "h200-like", Model: env("VLLM_SIM_MODEL")}
+	o := SimOptions{Scale: 1, Noise: 0.02, Hardware: "h200-like", Model: env("VLLM_SIM_MODEL"), Slow: 1}
 	for _, v := range []struct {
 		name string
 		into *float64
@@ -40,7 +42,29 @@ func SimDefaults(env func(string) string) (SimOptions, error) {
 	if h := env("VLLM_SIM_HARDWARE"); h != "" {
 		o.Hardware = h
 	}
-	return o, nil
+	node := env("SLURMD_NODENAME")
+	if node == "" {
+		node, _ = os.Hostname() // a machine without a name is slow by nobody's wish
+	}
+	var err error
+	o.Slow, err = slowness(env("VLLM_SIM_SLOW"), node)
+	return o, err
+}
+
+// slowness of a node by a list such as "node3=1.3,node4=2"; those that are not in it are not slow.
+func slowness(list, node string) (float64, error) {
+	factor := 1.0
+	for _, entry := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
+		name, text, _ := strings.Cut(entry, "=")
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(x > 0) || math.IsInf(x, 1) {
+			return 1, fmt.Errorf("VLLM_SIM_SLOW=%q: %q is no NODE=FACTOR", list, entry)
+		}
+		if name == node {
+			factor = x
+		}
+	}
+	return factor, nil
 }
 
 // Flags overrule the environment.

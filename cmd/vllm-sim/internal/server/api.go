@@ -91,7 +91,7 @@ func (a *api) routes(e *engine.Handle) http.Handler {
 	mux.HandleFunc("GET /ping", a.health)
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		// A client that is not told cannot know that it has to measure in another time.
-		writeJSON(w, http.StatusOK, map[string]any{"version": cli.Version, "time_scale": a.options.engine.Scale})
+		writeJSON(w, http.StatusOK, map[string]any{"version": cli.Version, "time_scale": a.options.scale})
 	})
 	mux.HandleFunc("GET /metrics", a.metrics)
 	mux.HandleFunc("GET /v1/models", a.models)

@@ -21,6 +21,7 @@ type serveOptions struct {
 	uds        string
 	apiKey     string
 	devMode    bool
+	scale      float64 // as it is told: a slow node does not know that it is
 	engine     engine.Start
 }
 
@@ -106,8 +107,9 @@ func parseServe(args []string, env func(string) string) (serveOptions, error) {
 		return o, err
 	}
 	c.NoHeadroom = faults.OOMUnderLoad
+	o.scale = own.Scale
 	o.engine = engine.Start{
-		Config: c, Dummy: loadFormat == "dummy", Scale: own.Scale, Faults: faults, Devices: devices,
+		Config: c, Dummy: loadFormat == "dummy", Scale: own.Scale / own.Slow, Faults: faults, Devices: devices,
 		MachineDir: engine.MachineDir(env), Profiler: profiler,
 	}
 	return o, nil

@@ -23,7 +23,7 @@ func Serve(args []string, w cli.World) error {
 	}
 	log := cli.Logger{Out: w.Stdout, Role: "APIServer"}
 	log.Line("WARNING", "vllm_sim", "This is vllm-sim %s, a simulation: no model is loaded and no GPU is used (%s, model shape %s, %gx time)",
-		cli.Version, o.engine.Config.Hardware.Name, o.engine.Config.Model.Name, o.engine.Scale)
+		cli.Version, o.engine.Config.Hardware.Name, o.engine.Config.Model.Name, o.scale)
 	log.Info("api_server.py:1977", "vLLM API server version %s", cli.Version)
 	// fail ends a start as Python does: a traceback whose last line says why.
 	fail := func(cause error) error {

@@ -88,10 +88,10 @@ func (t *Tuning) feeder(ctx context.Context) (*outUnit, error) {
 	}
 	living := map[string]bool{}
 	for _, s := range list {
-		living[s.ID] = !s.State.Ended() && s.State != jobs.Stuck
+		living[s.ID+" "+s.Name] = !s.State.Ended() && s.State != jobs.Stuck && s.State != jobs.Held
 	}
 	for _, u := range units {
-		if u.Crew != nil && u.Crew.Feed && living[u.id] && !t.closed(u.ID) {
+		if u.Crew != nil && u.Crew.Feed && living[u.at.ID+" "+u.name] && !t.closed(u.ID) {
 			return &u, nil
 		}
 	}
@@ -124,7 +124,7 @@ func (t *Tuning) feed(crew *outUnit, units []record.Unit) (rest []record.Unit, e
 			continue
 		}
 		in := record.Intent{Schema: record.Schema, Name: record.JobName(t.Run.ID, u.ID), Unit: u, At: t.world.Now()}
-		out := record.Submitted{Schema: record.Schema, Name: in.Name, ID: crew.id, Cluster: crew.cluster, Crew: crew.ID, At: in.At}
+		out := record.Submitted{Schema: record.Schema, Name: in.Name, ID: crew.at.ID, Cluster: crew.at.Cluster, Crew: crew.ID, At: in.At}
 		err := fsx.PublishJSON(t.Dir.Intent(u.ID), in)
 		if err == nil {
 			err = fsx.PublishJSON(t.Dir.Queued(crew.ID, len(there)+i+1, u.ID), u.Jobs[0])
@@ -147,39 +147,18 @@ func (u outUnit) inCrew() bool { return u.Crew != nil || u.crew != "" }
 
 // seenInCrew says of each job of a unit how it fares, by the scheduler's word v on the allocation and by the crew's on the job.
 func (t *Tuning) seenInCrew(u outUnit, v collect.Seen) []collect.Seen {
-	crew := cmp.Or(u.crew, u.ID)
-	_, err := os.Stat(t.Dir.CrewBegun(crew))
+	whole := jobs.Fate{Over: v.Over, Cause: v.Cause, Word: v.Word, Reason: v.Reason, Exit: v.Exit}
 	var seen []collect.Seen
 	for i, j := range u.members() {
 		of := j
 		if i >= len(u.Jobs) {
 			of = u.Jobs[0] // a rider shares its carrier's step
 		}
-		var step *record.Step
-		if s := (record.Step{}); fsx.ReadJSON(t.Dir.Step(of.ID), &s) == nil {
-			step = &s
-		}
-		fate := jobs.Fate{Over: v.Over, Cause: v.Cause, Word: v.Word, Reason: v.Reason, Exit: v.Exit}
-		fate = fate.InCrew(step, err == nil, t.claimed(of), t.stopped(j))
-		s := v
-		s.Job, s.Over, s.Cause, s.Word, s.Reason, s.Exit = j.ID, fate.Over, fate.Cause, fate.Word, fate.Reason, fate.Exit
-		if s.Word == jobs.Waiting {
-			s.Reason = "in " + crew
-		}
-		seen = append(seen, s)
+		fate := jobs.FateInCrew(t.Dir, cmp.Or(u.crew, u.ID), of, j, whole)
+		v.Job, v.Over, v.Cause, v.Word, v.Reason, v.Exit = j.ID, fate.Over, fate.Cause, fate.Word, fate.Reason, fate.Exit
+		seen = append(seen, v)
 	}
 	return seen
-}
-
-func (t *Tuning) claimed(j record.Job) bool {
-	_, err := os.Stat(string(t.Dir.Attempt(j.Kind, j.Cell, j.Attempt)))
-	return err == nil
-}
-
-// stopped reports whether the job's own last word is that somebody told it to end.
-func (t *Tuning) stopped(j record.Job) bool {
-	var r record.Result
-	return fsx.ReadJSON(t.Dir.Attempt(j.Kind, j.Cell, j.Attempt).Result(), &r) == nil && r.Cause == record.CauseStopped
 }
 
 // cancelInCrews ends jobs of crews. The crew is told of single ones, and goes on with the others; an allocation of which nothing else
@@ -192,7 +171,7 @@ func (t *Tuning) cancelInCrews(units []outUnit, wanted map[string]bool) ([]jobs.
 		if !u.inCrew() {
 			continue
 		}
-		h := jobs.Handle{ID: u.id, Cluster: u.cluster}
+		h := u.at
 		members[h] = append(members[h], u.members()...)
 		fed[h] = fed[h] || u.Crew != nil && u.Crew.Feed
 		for i, j := range u.members() {
@@ -208,7 +187,7 @@ func (t *Tuning) cancelInCrews(units []outUnit, wanted map[string]bool) ([]jobs.
 	var whole []jobs.Handle
 	for h, js := range members {
 		any := slices.ContainsFunc(js, func(j record.Job) bool { return wanted[j.ID] })
-		needed := slices.ContainsFunc(js, func(j record.Job) bool { return !wanted[j.ID] && !t.over(j) })
+		needed := slices.ContainsFunc(js, func(j record.Job) bool { return !wanted[j.ID] && !t.through(j) })
 		if any && !needed && (cancelled || !fed[h]) {
 			whole = append(whole, h)
 		}
@@ -225,13 +204,8 @@ func (t *Tuning) cancelInCrews(units []outUnit, wanted map[string]bool) ([]jobs.
 	return whole, nil
 }
 
-// over reports whether a job of a crew can add nothing more.
-func (t *Tuning) over(j record.Job) bool {
+// through reports whether a job of a crew can add nothing more.
+func (t *Tuning) through(j record.Job) bool {
 	var s record.Step
-	for _, path := range []string{t.Dir.Attempt(j.Kind, j.Cell, j.Attempt).Result(), t.Dir.Ended(j.ID)} {
-		if _, err := os.Stat(path); err == nil {
-			return true
-		}
-	}
-	return fsx.ReadJSON(t.Dir.Step(j.ID), &s) == nil && s.Over()
+	return t.over(j) || fsx.ReadJSON(t.Dir.Step(j.ID), &s) == nil && s.Over()
 }

@@ -54,7 +54,7 @@ func TestOneUnwantedJobDoesNotEndItsCrew(t *testing.T) {
 			for _, id := range strings.Fields(c.wanted) {
 				wanted[id] = true
 			}
-			unit := outUnit{Unit: record.Unit{ID: "crew-1", Jobs: js, Crew: &record.Crew{Slots: 2, Feed: c.feed}}, id: "7"}
+			unit := outUnit{Unit: record.Unit{ID: "crew-1", Jobs: js, Crew: &record.Crew{Slots: 2, Feed: c.feed}}, at: jobs.Handle{ID: "7"}}
 			handles, err := tu.cancelInCrews([]outUnit{unit}, wanted)
 			if err != nil {
 				t.Fatal(err)
@@ -83,7 +83,7 @@ func TestWhatACrewTakesOnIsRecordedAsOut(t *testing.T) {
 	if rest, err := tu.feed(nil, units); err != nil || len(rest) != 2 {
 		t.Fatalf("without a crew: %v, %v", rest, err)
 	}
-	crew := outUnit{Unit: record.Unit{ID: "crew-1", Crew: &record.Crew{Feed: true}}, id: "7"}
+	crew := outUnit{Unit: record.Unit{ID: "crew-1", Crew: &record.Crew{Feed: true}}, at: jobs.Handle{ID: "7"}}
 	rest, err := tu.feed(&crew, units)
 	if err != nil || len(rest) != 1 || rest[0].ID != "crew-2" {
 		t.Fatalf("left to the scheduler: %v, %v", rest, err)
@@ -93,7 +93,7 @@ func TestWhatACrewTakesOnIsRecordedAsOut(t *testing.T) {
 		t.Errorf("queued: %+v, %v", queued, err)
 	}
 	out, err := tu.recorded()
-	if err != nil || len(out) != 1 || out[0].id != "7" || out[0].crew != "crew-1" || !out[0].inCrew() {
+	if err != nil || len(out) != 1 || out[0].at.ID != "7" || out[0].crew != "crew-1" || out[0].name != "vt-r-crew-1" || !out[0].inCrew() {
 		t.Errorf("recorded: %+v, %v", out, err)
 	}
 }

@@ -201,18 +201,18 @@ func (t *Tuning) Seen(ctx context.Context) ([]collect.Seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	byID := map[string][]outUnit{}
+	known := map[string][]outUnit{}
 	for _, u := range units {
-		byID[u.id] = append(byID[u.id], u)
+		known[u.at.ID+" "+u.name] = append(known[u.at.ID+" "+u.name], u)
 	}
 	var seen []collect.Seen
 	for _, s := range list {
 		v := collect.Seen{
-			Over: s.State.Ended(), Stuck: s.State == jobs.Stuck, Cause: s.State.Cause(),
+			Over: s.State.Ended(), Stuck: s.State == jobs.Stuck || s.State == jobs.Held, Cause: s.State.Cause(),
 			Word: s.Word, Reason: s.Reason, Exit: s.ExitCode, Node: s.Node, Again: s.Restarts > 0,
 		}
 		task := max(s.Task, 0)
-		for _, u := range byID[s.ID] {
+		for _, u := range known[s.ID+" "+s.Name] {
 			switch {
 			case u.inCrew():
 				seen = append(seen, t.seenInCrew(u, v)...)
@@ -246,27 +246,43 @@ func (t *Tuning) cancelJobs(ctx context.Context, ids []string) error {
 		return err
 	}
 	for _, u := range units {
-		id := u.id
 		if u.inCrew() {
 			continue
 		}
-		for i, j := range u.Jobs {
-			if !wanted[j.ID] {
-				continue
-			}
-			h := jobs.Handle{ID: id, Cluster: u.cluster}
-			if u.Array() {
-				h.ID = fmt.Sprintf("%s_%d", id, i)
-			}
-			handles = append(handles, h)
-		}
+		handles = append(handles, t.handles(u, wanted)...)
 		// A rider is ended with its carrier, whose own work is over when the rider's has begun.
 		if slices.ContainsFunc(u.Riders, func(j record.Job) bool { return wanted[j.ID] }) && !wanted[u.Jobs[0].ID] {
-			handles = append(handles, jobs.Handle{ID: id, Cluster: u.cluster})
+			handles = append(handles, u.at)
 		}
 	}
 	if len(handles) == 0 {
 		return nil
 	}
 	return t.schedulerError(t.scheduler.Cancel(ctx, handles))
+}
+
+// handles of a unit's wanted jobs: one for all of an array, if what is not wanted of it is over anyway.
+func (t *Tuning) handles(u outUnit, wanted map[string]bool) (tasks []jobs.Handle) {
+	all := true
+	for i, j := range u.Jobs {
+		if wanted[j.ID] {
+			tasks = append(tasks, jobs.Handle{ID: fmt.Sprintf("%s_%d", u.at.ID, i), Cluster: u.at.Cluster})
+			continue
+		}
+		all = all && t.over(j)
+	}
+	if len(tasks) > 0 && (all || !u.Array()) {
+		return []jobs.Handle{u.at}
+	}
+	return tasks
+}
+
+// over reports whether the records say that a job has ended.
+func (t *Tuning) over(j record.Job) bool {
+	for _, path := range []string{t.Dir.Ended(j.ID), t.Dir.Attempt(j.Kind, j.Cell, j.Attempt).Result()} {
+		if _, err := os.Stat(path); err == nil {
+			return true
+		}
+	}
+	return false
 }

@@ -43,7 +43,7 @@ func BenchmarkPlanAndRender10000Cells(b *testing.B) {
 			b.Fatal(err)
 		}
 		scripts, err := filepath.Glob(filepath.Join(out, "jobs", "s*", "script"))
-		if err != nil || len(scripts) != 10000 {
+		if err != nil || len(scripts) != 9999 { // the probe's server goes on as the first cell's
 			b.Fatalf("%d scripts, %v", len(scripts), err)
 		}
 	}

@@ -1,12 +1,14 @@
 package tuning
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -17,15 +19,15 @@ import (
 	"vtune/internal/record"
 	"vtune/internal/search"
 	"vtune/internal/vllm"
+	"vtune/jobs"
 	"vtune/templates"
 )
 
 // writeUnit writes scripts and assignments of a unit. It comes before the unit's intent, so that nothing is ever submitted whose
 // script is not whole; writing it again before the intent is there changes nothing that anybody has seen.
 func (t *Tuning) writeUnit(u record.Unit, known map[string]collect.FollowUp) error {
-	// Thousands of small files wait for the disk one by one; side by side they share its flushes.
 	var writers errgroup.Group
-	writers.SetLimit(16)
+	writers.SetLimit(runtime.GOMAXPROCS(0))
 	for _, j := range u.Jobs {
 		writers.Go(func() error { return t.writeJob(j, known) })
 	}
@@ -39,7 +41,7 @@ func (t *Tuning) writeUnit(u record.Unit, known map[string]collect.FollowUp) err
 		return t.writeCrew(u)
 	}
 	if !u.Array() {
-		return nil
+		return fsx.Flush(t.Dir.Jobs())
 	}
 	if err := os.MkdirAll(t.Dir.Job(u.ID), 0o755); err != nil {
 		return err
@@ -48,13 +50,16 @@ func (t *Tuning) writeUnit(u record.Unit, known map[string]collect.FollowUp) err
 	for _, j := range u.Jobs {
 		fmt.Fprintln(&tasks, j.ID)
 	}
-	if err := fsx.Publish(t.Dir.Tasks(u.ID), []byte(tasks.String()), 0o644); err != nil {
+	if err := fsx.Draft(t.Dir.Tasks(u.ID), []byte(tasks.String()), 0o644); err != nil {
 		return err
 	}
 	v := t.view(u.ID, u.Jobs[0])
 	v.Log += ".%a"
 	v.Tasks, v.Throttle, v.TasksFile, v.JobsDir = len(u.Jobs), u.Throttle, t.Dir.Tasks(u.ID), t.Dir.Jobs()
-	return t.writeScript(u.ID, templates.SlurmArray, v)
+	if err := t.writeScript(u.ID, templates.SlurmArray, v); err != nil {
+		return err
+	}
+	return fsx.Flush(t.Dir.Jobs())
 }
 
 func (t *Tuning) writeJob(j record.Job, known map[string]collect.FollowUp) error {
@@ -62,7 +67,7 @@ func (t *Tuning) writeJob(j record.Job, known map[string]collect.FollowUp) error
 		return err
 	}
 	a := t.assignment(j, known)
-	if err := fsx.PublishJSON(t.Dir.Assignment(j.ID), a); err != nil {
+	if err := t.writeAssignment(j.ID, a); err != nil {
 		return err
 	}
 	v := t.view(j.ID, j)
@@ -80,7 +85,7 @@ func (t *Tuning) writeRider(j, carrier record.Job) error {
 	if err := os.MkdirAll(t.Dir.Job(j.ID), 0o755); err != nil {
 		return err
 	}
-	if err := fsx.PublishJSON(t.Dir.Assignment(j.ID), t.assignment(j, nil)); err != nil {
+	if err := t.writeAssignment(j.ID, t.assignment(j, nil)); err != nil {
 		return err
 	}
 	log, err := filepath.Rel(t.Dir.Job(j.ID), t.Dir.JobLog(carrier.ID))
@@ -91,6 +96,14 @@ func (t *Tuning) writeRider(j, carrier record.Job) error {
 		return err
 	}
 	return nil
+}
+
+func (t *Tuning) writeAssignment(job string, a record.Assignment) error {
+	data, err := fsx.JSON(a)
+	if err != nil {
+		return err
+	}
+	return fsx.Draft(t.Dir.Assignment(job), data, 0o644)
 }
 
 func (t *Tuning) view(id string, j record.Job) templates.View {
@@ -142,7 +155,7 @@ func (t *Tuning) writeScript(id, template string, v templates.View) error {
 	if err != nil {
 		return err
 	}
-	return fsx.Publish(t.Dir.Script(id), script, 0o755)
+	return fsx.Draft(t.Dir.Script(id), script, 0o755)
 }
 
 // settings is the start of a command line that sets variables for one command.
@@ -157,11 +170,13 @@ func settings(environment map[string]string) []string {
 // outUnit is a unit that the scheduler has acknowledged.
 type outUnit struct {
 	record.Unit
-	id, cluster string
-	crew        string // the unit whose crew does its work, in the allocation of that id; empty: its own
+	at   jobs.Handle
+	name string // that of the allocation
+	crew string // the unit whose crew does its work, in the allocation of that name; empty: its own
 }
 
-// recorded are the units that were acknowledged.
+// recorded are the units that were acknowledged. An allocation is known by id and name: a controller that lost its last seconds gives
+// the same ids again.
 func (t *Tuning) recorded() ([]outUnit, error) {
 	intents, err := filepath.Glob(filepath.Join(t.Dir.Jobs(), "*", "intent.json"))
 	if err != nil {
@@ -173,7 +188,8 @@ func (t *Tuning) recorded() ([]outUnit, error) {
 		var out record.Submitted
 		id := filepath.Base(filepath.Dir(path))
 		if fsx.ReadJSON(path, &in) == nil && fsx.ReadJSON(t.Dir.Submitted(id), &out) == nil {
-			units = append(units, outUnit{in.Unit, out.ID, out.Cluster, out.Crew})
+			name := record.JobName(t.Run.ID, cmp.Or(out.Crew, id))
+			units = append(units, outUnit{in.Unit, jobs.Handle{ID: out.ID, Cluster: out.Cluster}, name, out.Crew})
 		}
 	}
 	return units, nil

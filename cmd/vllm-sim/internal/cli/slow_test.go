@@ -1,0 +1,26 @@
+package cli
+
+import "testing"
+
+func TestANodeIsAsSlowAsItIsTold(t *testing.T) {
+	for _, c := range []struct {
+		list, node string
+		want       float64
+	}{{"", "n1", 1}, {"n1=1.3", "n1", 1.3}, {"n1=1.3", "n11", 1}, {"n1=1.3,n2=2", "n2", 2}} {
+		if got, err := slowness(c.list, c.node); err != nil || got != c.want {
+			t.Errorf("%q on %s: %v, %v, want %v", c.list, c.node, got, err, c.want)
+		}
+	}
+	for _, list := range []string{"n1", "n1=", "n1=0", "n1=-1", "n1=NaN", "n1=Inf", "n1=1.3;n2=2"} {
+		if _, err := slowness(list, "other"); err == nil {
+			t.Errorf("%q was taken", list)
+		}
+	}
+}
+
+func TestTheNodesNameIsSlurmsBeforeTheHosts(t *testing.T) {
+	env := map[string]string{"SLURMD_NODENAME": "n7", "VLLM_SIM_SLOW": "n7=1.5"}
+	if o, err := SimDefaults(func(name string) string { return env[name] }); err != nil || o.Slow != 1.5 {
+		t.Errorf("%+v, %v", o, err)
+	}
+}

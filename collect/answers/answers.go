@@ -1,0 +1,101 @@
+// Package answers writes what a run's state says to where people and programs look for it: state.json, result.txt, result.json, the
+// script's log names, the winner's trace. It decides nothing.
+package answers
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"vtune/internal/fsx"
+	"vtune/internal/record"
+	"vtune/internal/report"
+)
+
+// Publish writes the run's answers, each only if its bytes changed: a watcher of result.txt sees news, not heartbeats.
+func Publish(dir record.Dir, run record.Run, st record.State) error {
+	state, err := fsx.JSON(st)
+	if err != nil {
+		return err
+	}
+	result, err := report.ResultJSON(run, st)
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		path string
+		data []byte
+	}{
+		{dir.State(), state},
+		{dir.ResultJSON(), result},
+		{dir.ResultTxt(), report.ResultTxt(run, st, dir.Profile())},
+	} {
+		if err := replace(f.path, f.data); err != nil {
+			return err
+		}
+	}
+	for _, l := range report.Logs(st) {
+		if err := link(string(dir), l.Name, l.Target); err != nil {
+			return err
+		}
+	}
+	if !st.Phase.Over() {
+		return nil
+	}
+	return linkTraces(dir, st.ProfileFiles)
+}
+
+// linkTraces gives the winner's traces their names in the profile folder, where they were made elsewhere, and takes away those
+// that an earlier pass took for the winner's.
+func linkTraces(dir record.Dir, files []string) error {
+	names := map[string]bool{}
+	for _, f := range files {
+		if profile := dir.Rel(dir.Profile()); filepath.IsLocal(f) && filepath.Dir(f) != profile {
+			names[filepath.Base(f)] = true
+			if err := link(dir.Profile(), filepath.Base(f), filepath.Join("..", f)); err != nil {
+				return err
+			}
+		}
+	}
+	entries, err := os.ReadDir(dir.Profile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Type()&fs.ModeSymlink != 0 && !names[e.Name()] {
+			if err := os.Remove(filepath.Join(dir.Profile(), e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func replace(path string, data []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	return fsx.Publish(path, data, 0o644)
+}
+
+// link gives a log the name that the script gave it. A link, because a log is still being written when it gets its name.
+func link(dir, name, target string) error {
+	path := filepath.Join(dir, name)
+	if old, err := os.Readlink(path); err == nil && old == target {
+		return nil
+	}
+	temp := fmt.Sprintf("%s.tmp-%d", path, os.Getpid())
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(target, temp); err != nil {
+		return fmt.Errorf("link %s: %w", name, err)
+	}
+	return os.Rename(temp, path)
+}
