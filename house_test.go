@@ -40,11 +40,13 @@ var edges = map[string][]string{
 	"internal/spec/word":     {},
 	"internal/spec/script":   {},
 
+	"internal/aboard":   {"internal/fsx", "internal/record"},
+	"internal/crew":     {"internal/aboard", "internal/diag", "internal/fsx", "internal/proc", "internal/record"},
 	"internal/serving":  {"internal/proc", "internal/record", "internal/vllm"},
 	"internal/client":   {"internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/serving", "internal/verdict", "internal/vllm"},
 	"internal/ledger":   {"internal/record"},
 	"internal/hardware": {"internal/fsx", "internal/proc", "internal/record"},
-	"internal/agent": {"internal/client", "internal/diag", "internal/fsx", "internal/hardware", "internal/ledger", "internal/proc", "internal/record", "internal/search",
+	"internal/agent": {"internal/aboard", "internal/client", "internal/diag", "internal/fsx", "internal/hardware", "internal/ledger", "internal/proc", "internal/record", "internal/search",
 		"internal/serving", "internal/vllm", "internal/vocab"},
 
 	"templates":        {"internal/diag", "internal/record", "internal/shell", "internal/spec"},

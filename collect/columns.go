@@ -70,14 +70,14 @@ func newStanding(c record.Cell, byWork map[string][]JobRecord) standing {
 			if o.Cell == c.ID && o.Emulated {
 				st.emulated = append(st.emulated, o)
 			}
-			if o.Cell == of.Cell && !o.Emulated {
+			if o.Cell == of.Cell && !o.Emulated && !o.Alone {
 				native = append(native, o)
 			}
 		}
 	}
 	for _, j := range st.own {
 		for _, o := range j.Observations {
-			if o.Cell == c.ID && !o.Emulated {
+			if o.Cell == c.ID && !o.Emulated && !o.Alone {
 				st.real = append(st.real, o)
 			}
 		}

@@ -157,6 +157,9 @@ func room(s Snapshot) int {
 		if u.Throttle > 0 {
 			n = min(n, u.Throttle)
 		}
+		if u.Crew != nil {
+			n = min(n, u.Crew.Slots)
+		}
 		out += n
 	}
 	return s.Plan.MaxParallel - out

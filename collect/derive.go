@@ -43,6 +43,7 @@ func Derive(s Snapshot) record.State {
 			st.Cells = append(st.Cells, cell(s.Plan.Policy, c, byWork[workOf(record.KindCell, c.ID)], st.Probe))
 		}
 	}
+	st.Packed = beside(s.Jobs)
 	st.Best = search.Best(st.Policy, st.Cells)
 	st.Profile = work(byWork[workOf(record.KindProfile, "")])
 	switch traced := traceOf(st.Best, byWork); {
@@ -188,6 +189,9 @@ func attempt(j JobRecord) record.AttemptState {
 	}
 	if j.Claim != nil {
 		a.Started, a.Node = true, j.Claim.Node
+		if j.Claim.Step != "" && a.Submitted != "" && j.Task < 0 {
+			a.Submitted += "." + j.Claim.Step
+		}
 	}
 	a.Cause, a.Message = causeOf(j)
 	if e := j.Ended; e != nil {

@@ -44,7 +44,7 @@ func rule(c record.Cause) (policy, budget) {
 		return again, ofPreemption
 	case record.CauseNode, record.CauseLaunch:
 		return elsewhere, ofSite
-	case record.CauseRateLater:
+	case record.CauseRateLater, record.CauseUnbegun:
 		return goOn, budget{}
 	case record.CauseProbe:
 		return goOn, budget{} // never started, because the first probe attempt was lost; the probe's own phase decides whether it may now

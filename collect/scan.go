@@ -36,7 +36,7 @@ type UnitRecord struct {
 type JobRecord struct {
 	record.Job
 	Unit         string
-	Rider        bool            // its work is done inside the unit's only job, whose scheduler id and fate it shares
+	Rider        bool            // its work is done inside the unit's first job, whose scheduler id and fate it shares
 	Task         int             // index in the unit's array, -1 for a single job
 	SchedulerID  string          // empty: not submitted
 	Claim        *record.Attempt // the attempt's directory was claimed: it started
@@ -76,10 +76,10 @@ func (s *Scanner) Scan() (Snapshot, error) {
 		s.over = map[string]JobRecord{}
 	}
 	for _, u := range snap.Units {
+		carrier := len(snap.Jobs)
 		for i, j := range u.Jobs {
 			snap.Jobs = append(snap.Jobs, s.job(u, i, j))
 		}
-		carrier := len(snap.Jobs) - 1
 		for _, j := range u.Riders {
 			r := s.job(u, 0, j)
 			r.Rider = true

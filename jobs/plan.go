@@ -53,8 +53,15 @@ func Plan(s *spec.Spec, o Options) record.Plan {
 		rider, work = takeFirst(work, cellOf(p, probe))
 		first.Riders = []record.Job{rider}
 	}
-	p.Units = append(p.Units, first)
-	p.Units = append(p.Units, packed(work, probe.ID, unitName(p.Shape), s.Site.MaxParallel, o.MaxArray)...)
+	switch {
+	case OneJob(s):
+		p.Units = []record.Unit{WholeCrew(s, 1, append(first.Jobs, needing(work, probe.ID)...), first.Riders)}
+	case Packs(s):
+		p.Units = append([]record.Unit{first}, Crews(s, 1, needing(work, probe.ID))...)
+	default:
+		p.Units = append(p.Units, first)
+		p.Units = append(p.Units, packed(work, probe.ID, unitName(p.Shape), s.Site.MaxParallel, o.MaxArray)...)
+	}
 	p.Counts = counts(s, p, o.AssumedThroughput)
 	return p
 }
@@ -161,12 +168,18 @@ func cells(s *spec.Spec) []record.Cell {
 	return cs
 }
 
-// packed puts jobs, which all have one resource shape, into as few arrays as maxArray allows. A throttle holds for one array
-// only, so throttled chunks run one after another; otherwise the limit would be a multiple of what the user set.
-func packed(js []record.Job, probe, name string, throttle, maxArray int) []record.Unit {
+// needing has jobs wait for the probe.
+func needing(js []record.Job, probe string) []record.Job {
 	for i := range js {
 		js[i].Needs = []record.Edge{{Job: probe, When: record.AfterOK}}
 	}
+	return js
+}
+
+// packed puts jobs, which all have one resource shape, into as few arrays as maxArray allows. A throttle holds for one array
+// only, so throttled chunks run one after another; otherwise the limit would be a multiple of what the user set.
+func packed(js []record.Job, probe, name string, throttle, maxArray int) []record.Unit {
+	js = needing(js, probe)
 	var units []record.Unit
 	if maxArray < 2 {
 		for _, j := range js {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/expand"
@@ -47,7 +48,16 @@ func check(name string, v View, script []byte) error {
 			return &fault{i + 1, "a #SBATCH line after the first command", "sbatch stops reading directives at the first command"}
 		}
 	}
-	if name == SlurmArray && runsTask(file, last, v) || name != SlurmArray && runsAgent(last, v) {
+	runs := false
+	switch name {
+	case SlurmArray:
+		runs = runsTask(file, last, v)
+	case SlurmCrew:
+		runs = endsIn(last, v.Agent, "crew", v.Crew.Order)
+	default:
+		runs = endsIn(last, v.Agent, "agent", v.Assignment)
+	}
+	if runs {
 		return nil
 	}
 	return lacksAgent(name, int(last.Pos().Line()))
@@ -55,17 +65,20 @@ func check(name string, v View, script []byte) error {
 
 func lacksAgent(name string, line int) error {
 	want := "exec {{sh .Agent}} agent {{sh .Assignment}}"
+	if name == SlurmCrew {
+		want = "exec {{sh .Agent}} crew {{sh .Crew.Order}}"
+	}
 	if name == SlurmArray {
 		want = `exec /bin/bash "$jobs/$job/script", with jobs={{sh .JobsDir}} and job read from line SLURM_ARRAY_TASK_ID+1 of {{sh .TasksFile}}`
 	}
 	return &fault{line, "the last command does not run the agent", "end the template with: " + want}
 }
 
-// runsAgent looks at the end of the command's words, so that a site may put srun or a container before the agent.
-func runsAgent(last *syntax.Stmt, v View) bool {
+// endsIn looks at the end of the command's words, so that a site may put srun or a container before the agent.
+func endsIn(last *syntax.Stmt, want ...string) bool {
 	words := execCall(last)
-	n := len(words) - 3
-	return n >= 0 && words[n] == v.Agent && words[n+1] == "agent" && words[n+2] == v.Assignment
+	n := len(words) - len(want)
+	return n >= 0 && slices.Equal(words[n:], want)
 }
 
 // variable stands for what only the job's run will know.

@@ -26,12 +26,13 @@ import (
 const (
 	Slurm      = "slurm"       // one job
 	SlurmArray = "slurm-array" // an array, whose tasks run the scripts of its jobs
+	SlurmCrew  = "crew"        // an allocation that works off several jobs
 	Local      = "local"
 )
 
 const extension = ".tmpl"
 
-func scripts() []string { return []string{Slurm, SlurmArray, Local} }
+func scripts() []string { return []string{Slurm, SlurmArray, SlurmCrew, Local} }
 
 //go:embed *.tmpl
 var embedded embed.FS

@@ -67,6 +67,14 @@ func array() templates.View {
 	return v
 }
 
+func crew() templates.View {
+	v := full()
+	v.Name, v.Log, v.Assignment, v.ServerCommand, v.BenchCommand = "vt-2026_11_23_10_30-pack-1", v.RunDir+"/jobs/pack-1/log", "", nil, nil
+	v.Site.Memory, v.Site.Directives, v.Resources.GPUs = "0", nil, 8
+	v.Crew = templates.Crew{Order: v.RunDir + "/jobs/pack-1/crew.json", Nodes: 2, Tasks: 4, Slots: 8, Exclusive: true}
+	return v
+}
+
 func TestGoldenScripts(t *testing.T) {
 	perNode := full()
 	perNode.Site.GPUStyle, perNode.Site.GPUType = "gpus-per-node", ""
@@ -81,6 +89,7 @@ func TestGoldenScripts(t *testing.T) {
 		{"slurm-gpus-per-node", templates.Slurm, perNode},
 		{"slurm-array-full", templates.SlurmArray, array()},
 		{"slurm-array-gpus", templates.SlurmArray, bareArray},
+		{"crew-full", templates.SlurmCrew, crew()},
 		{"local-plain", templates.Local, plain()},
 		{"local-full", templates.Local, full()},
 	} {
@@ -228,6 +237,8 @@ func TestABadTemplateIsRefusedWithItsPlace(t *testing.T) {
 		{"runs another assignment", "slurm.tmpl", "#!/bin/bash\nexec {{sh .Agent}} agent /tmp/x\n", "slurm.tmpl:2: the last command does not run the agent"},
 		{"hides a directive", "slurm.tmpl", "#!/bin/bash\ncd /\n#SBATCH --mem=1G\n" + agent, "slurm.tmpl:3: a #SBATCH line after the first command"},
 		{"breaks a part", "slurm-directives.tmpl", "{{sbatch \"a b\" \"c\"}}\n", `slurm-directives.tmpl:1:2: `},
+		{"crew that runs an agent", "crew.tmpl", "#!/bin/bash\n" + agent, "crew.tmpl:2: the last command does not run the agent"},
+		{"crew with another order", "crew.tmpl", "#!/bin/bash\nexec {{sh .Agent}} crew /tmp/x\n", "crew.tmpl:2: the last command does not run the agent"},
 		{"array that runs nothing", "slurm-array.tmpl", "#!/bin/bash\necho {{sh .TasksFile}} $SLURM_ARRAY_TASK_ID\n", "slurm-array.tmpl:2: the last command does not run the agent"},
 		{"array that ignores its index", "slurm-array.tmpl", "#!/bin/bash\nread job <{{sh .TasksFile}}\nexec bash {{sh .JobsDir}}/\"$job\"/script\n", "slurm-array.tmpl:3: the last command does not run the agent"},
 		{"unknown name", "slrum.tmpl", agent, "slrum.tmpl: no template has this name"},

@@ -31,6 +31,18 @@ type View struct {
 	Throttle  int    // at most so many at once; 0: no limit
 	TasksFile string // path; line i+1 is the id of task i's job
 	JobsDir   string // the folder that holds <id>/script and <id>/log of every job
+
+	// Of a crew; Site and Resources are then those of the whole allocation, on each node.
+	Crew Crew
+}
+
+// Crew is the allocation of a crew; without nodes there is none.
+type Crew struct {
+	Order     string // path: what the crew is to do
+	Nodes     int
+	Tasks     int // on each node, so that there are CPUs for all jobs at once
+	Slots     int // jobs at once
+	Exclusive bool
 }
 
 // LastTask is the highest index of the array.
@@ -49,7 +61,7 @@ func samples() []View {
 	least := View{
 		Run: "2026_11_23_10_30", Name: "vt-2026_11_23_10_30-s8-t512-1", RunDir: "/base/run", Agent: "/base/run/bin/vtune",
 		Log: "/base/run/jobs/s8-t512-1/log", Assignment: "/base/run/jobs/s8-t512-1/assignment.json",
-		Tasks: 1, TasksFile: "/base/run/jobs/cells/tasks", JobsDir: "/base/run/jobs",
+		Tasks: 1, TasksFile: "/base/run/jobs/cells/tasks", JobsDir: "/base/run/jobs", Crew: Crew{Order: "/base/run/jobs/pack-1/crew.json"},
 	}
 	most := least
 	most.Secrets, most.SignalLead, most.Tasks, most.Throttle = "/base/run/secrets.env", 120, 4, 2
@@ -60,5 +72,7 @@ func samples() []View {
 		GPUStyle: "gres", GPUType: "h200", MaxParallel: 2, Modules: []string{"cuda"}, Environment: []string{"export A=b"},
 		Directives: map[string]string{"comment": "a note", "exclusive": ""},
 	}
-	return []View{most, least}
+	crew := most
+	crew.Crew = Crew{Order: least.Crew.Order, Nodes: 2, Tasks: 4, Slots: 8, Exclusive: true}
+	return []View{most, least, crew}
 }

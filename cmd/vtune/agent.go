@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vtune/internal/agent"
+	"vtune/internal/crew"
 	"vtune/internal/diag"
 	"vtune/internal/record"
 	"vtune/jobs/local"
@@ -45,11 +46,11 @@ func newAgent(a *app) *cobra.Command {
 }
 
 // stopCauses turns the scheduler's signals into causes: USR2 is the early warning that scripts ask for before a time limit, TERM
-// is an order to end. Both let the agent publish what it has.
+// is an order to end, and so is crew.StopSignal, by which a crew passes it on. All let the agent publish what it has.
 func stopCauses() (<-chan record.Cause, func()) {
 	signals := make(chan os.Signal, 4)
 	causes := make(chan record.Cause, 4)
-	signal.Notify(signals, syscall.SIGUSR2, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals, syscall.SIGUSR2, syscall.SIGTERM, syscall.SIGINT, crew.StopSignal)
 	quit := make(chan struct{})
 	go func() {
 		for {

@@ -84,10 +84,13 @@ func printPlan(w io.Writer, s *spec.Spec, p record.Plan, servers int) error {
 			if u.Array() {
 				name = fmt.Sprintf("%s[%d] %s", u.ID, i, j.ID)
 			}
+			if u.Crew != nil {
+				name = u.ID + ": " + j.ID
+			}
 			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", name, j.Kind, orDash(served(j)), j.Resources.GPUs, orDash(edges(j.Needs)))
 		}
 		for _, r := range u.Riders {
-			fmt.Fprintf(t, "%s\t%s\t%s\t\ton the server of %s\n", r.ID, r.Kind, served(r), u.ID)
+			fmt.Fprintf(t, "%s\t%s\t%s\t\ton the server of %s\n", r.ID, r.Kind, served(r), u.Jobs[0].ID)
 		}
 	}
 	if profiledOnItsOwn(p) {
@@ -178,7 +181,7 @@ func printDot(w io.Writer, p record.Plan) error {
 	fmt.Fprintln(w, "digraph run {\n  rankdir=LR;\n  node [shape=box];")
 	for _, u := range p.Units {
 		label := u.ID
-		if u.Array() {
+		if u.Array() || u.Crew != nil {
 			label = fmt.Sprintf("%s\\n%d jobs", u.ID, len(u.Jobs))
 		}
 		for _, r := range u.Riders {

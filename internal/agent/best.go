@@ -2,29 +2,12 @@ package agent
 
 import (
 	"os"
-	"path/filepath"
 
+	"vtune/internal/aboard"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/internal/search"
 )
-
-// rivals are what other cells are known to hold, as their agents have told.
-func (w *work) rivals(cell string) []record.Feasible {
-	told, err := filepath.Glob(filepath.Join(w.c.Dir.Bests(), "*.json"))
-	if err != nil {
-		return nil
-	}
-	var rivals []record.Feasible
-	for _, path := range told {
-		var f record.Feasible
-		// What cannot be read is not there yet.
-		if fsx.ReadJSON(path, &f) == nil && f.Cell != cell {
-			rivals = append(rivals, f)
-		}
-	}
-	return rivals
-}
 
 // best is what a cell has to beat; 0 when nothing is known, or nothing shall follow from it. A search that is to confirm is measured
 // against what is confirmed; one that explores, against what is likely too.
@@ -33,7 +16,7 @@ func (t *tuning) best(cell string) float64 {
 		return 0
 	}
 	best := 0.0
-	for _, f := range t.w.rivals(cell) {
+	for _, f := range aboard.Rivals(t.w.c.Dir, cell) {
 		if f.Confirmed || t.explores() {
 			best = max(best, f.Rate, f.Likely)
 		}
@@ -48,7 +31,7 @@ func (t *tuning) best(cell string) float64 {
 
 // leads reports whether no other cell is confirmed to hold more.
 func (t *tuning) leads(o record.Observation) bool {
-	for _, f := range t.w.rivals(o.Cell) {
+	for _, f := range aboard.Rivals(t.w.c.Dir, o.Cell) {
 		if f.Confirmed && f.Rate > search.Objective(o) {
 			return false
 		}

@@ -58,6 +58,7 @@ func (w *work) target(srv *serving.Server, n int, l record.Load, seed int64) cli
 func (w *work) observe(ctx context.Context, srv *serving.Server, c measurer, o record.Observation, patience time.Duration) (record.Observation, error) {
 	n := w.result.Observations + 1
 	o.Schema, o.Attempt, o.Seq, o.Client, o.Started = record.Schema, w.a.Attempt, n, w.a.Client, w.c.Now()
+	o.Neighbours = w.beside.Neighbours()
 	t := w.target(srv, n, o.Load, o.Seed)
 	w.event("load", w.describe(o))
 	m, err := w.measure(srv, c, t, patience+w.arrivals(o.Load))
@@ -84,6 +85,9 @@ func (w *work) observe(ctx context.Context, srv *serving.Server, c measurer, o r
 
 // describe is a load, and whose it is where that is not plain.
 func (w *work) describe(o record.Observation) string {
+	if o.Alone {
+		return o.Load.String() + ", alone on the node"
+	}
 	if o.Emulated {
 		return o.Cell + ", emulated: " + o.Load.String()
 	}

@@ -56,6 +56,7 @@ func (w *work) tune(ctx context.Context) error {
 	if err == nil {
 		err = verdict(native)
 		t.traceWinner(ctx, native)
+		t.alone(ctx)
 	}
 	t.release(ctx)
 	return t.annotated(err)

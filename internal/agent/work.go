@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"vtune/internal/aboard"
 	"vtune/internal/fsx"
 	"vtune/internal/hardware"
 	"vtune/internal/ledger"
@@ -32,6 +33,7 @@ type work struct {
 	secrets    []string
 	warm       *serving.Server // up already, or to be left up for what rides on this job
 	leave      bool            // a rider follows: leave the server up
+	beside     aboard.Job      // among those of its crew
 	lacks      map[string]bool // flags that the server refused and that vtune can do without
 	health     *hardware.Watch // of the node
 	checked    bool            // the node was, or it was tried
@@ -46,7 +48,7 @@ func newWork(c Config, a record.Assignment, mark string) *work {
 			Schema: record.Schema, Run: a.Run, Job: a.Job, Kind: a.Kind, Attempt: a.Attempt, Node: node(c.Env),
 			SchedulerID: c.SchedulerID, Started: now,
 		},
-		secrets: secrets(c.Env, a.Secrets),
+		secrets: secrets(c.Env, a.Secrets), beside: aboard.Of(c.Env, c.Dir, node(c.Env)),
 	}
 	if a.Kind == record.KindCell {
 		w.result.Cell = a.Cell.ID
@@ -65,7 +67,7 @@ func (w *work) claim(ctx context.Context) error {
 	}
 	found := w.health.Look(ctx)
 	err := fsx.PublishJSON(w.dir.Attempt(), record.Attempt{
-		Schema: record.Schema, Job: w.a.Job, Node: w.result.Node, PID: os.Getpid(), SchedulerID: w.c.SchedulerID,
+		Schema: record.Schema, Job: w.a.Job, Node: w.result.Node, PID: os.Getpid(), SchedulerID: w.c.SchedulerID, Step: lookup(w.c.Env, "SLURM_STEP_ID"),
 		GPUs: lookup(w.c.Env, "CUDA_VISIBLE_DEVICES"), Hardware: &found, Started: w.result.Started,
 	})
 	if err != nil {

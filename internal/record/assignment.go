@@ -103,7 +103,7 @@ type Unit struct {
 	ID       string `json:"id"`
 	Jobs     []Job  `json:"jobs"`
 	Throttle int    `json:"throttle,omitempty"` // at most so many of the array at once; 0: no limit
-	// Riders are jobs that are not submitted: their work is done inside the unit's only job, on the server that it has up.
+	// Riders are jobs that are not submitted: their work is done inside the unit's first job, on the server that it has up.
 	Riders []Job `json:"riders,omitempty"`
 	// Crew makes the unit one allocation in which its jobs run side by side, as steps.
 	Crew *Crew `json:"crew,omitempty"`
@@ -214,6 +214,7 @@ type Submitted struct {
 	Name    string    `json:"name"`
 	ID      string    `json:"id"` // the scheduler's id; task i of an array is ID_i
 	Cluster string    `json:"cluster,omitempty"`
+	Crew    string    `json:"crew,omitempty"`    // the unit in whose allocation, of that id, a crew does the work
 	Adopted bool      `json:"adopted,omitempty"` // found by name after an ambiguous answer or a crash
 	At      time.Time `json:"at"`
 }

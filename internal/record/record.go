@@ -128,6 +128,7 @@ const (
 	CauseLost      Cause = "lost"        // the job is gone and left no result
 	CauseNode      Cause = "node"        // the node failed
 	CauseLaunch    Cause = "launch"      // the job could not be launched on its node
+	CauseUnbegun   Cause = "not-begun"   // the allocation that was to run it ended before its turn
 	CauseHostOOM   Cause = "host-oom"    // killed for host memory by the scheduler, not the accelerator's
 	CauseRateLater Cause = "rate-search" // planned: rate_search is follow-up and the inf run is done
 	CauseAgent     Cause = "agent"       // the agent itself failed (full disk, unreadable run directory)
@@ -193,6 +194,11 @@ type Observation struct {
 	Emulated   bool              `json:"emulated,omitempty"`       // made on the server of another max-num-seqs, behind a client-side queue
 	Histograms map[string]string `json:"histograms,omitempty"`     // by metric: compressed HDR histogram of µs, base64
 	Timelines  string            `json:"timelines_file,omitempty"` // every request's times, relative to the run
+
+	// In a crew: Neighbours are other jobs that were under way on the node when the run began. Alone is a repetition made when all of
+	// them were over, to compare with; no search takes it for an answer.
+	Neighbours int  `json:"neighbours,omitempty"`
+	Alone      bool `json:"alone,omitempty"`
 
 	RawFile  string `json:"raw_file,omitempty"` // the client's own JSON, relative to the run
 	LogFile  string `json:"log_file,omitempty"` // the client's log, relative to the run
@@ -292,6 +298,7 @@ type Attempt struct {
 	Node        string    `json:"node"`
 	PID         int       `json:"pid"`
 	SchedulerID string    `json:"scheduler_id,omitempty"` // of the unit: for a task of an array, the array's id
+	Step        string    `json:"step,omitempty"`         // of that unit's allocation, in which a crew runs the job
 	GPUs        string    `json:"gpus,omitempty"`         // CUDA_VISIBLE_DEVICES as the scheduler set it
 	Hardware    *Hardware `json:"hardware,omitempty"`     // before any load
 	Started     time.Time `json:"started"`

@@ -16,6 +16,7 @@ type State struct {
 	Best          *Best       `json:"best,omitempty"`
 	Ledger        Ledger      `json:"ledger_s,omitempty"`
 	Accelerators  int         `json:"accelerators,omitempty"` // that a job holds; 0: none, or not known
+	Packed        []Beside    `json:"packed,omitempty"`       // what cells lost by sharing their node
 	Nodes         []NodeState `json:"nodes,omitempty"`        // by name, those that attempts told of
 	Warnings      []string    `json:"warnings,omitempty"`     // what a reader of the answer must know, as that emulation did not hold
 }
@@ -64,7 +65,7 @@ type WorkState struct {
 type AttemptState struct {
 	Job       string  `json:"job"`
 	Attempt   int     `json:"attempt"`
-	Submitted string  `json:"submitted,omitempty"` // the scheduler's id, with the task for an array
+	Submitted string  `json:"submitted,omitempty"` // the scheduler's id, with the task of an array or the step of a crew
 	Node      string  `json:"node,omitempty"`
 	Started   bool    `json:"started"`
 	Outcome   Outcome `json:"outcome,omitempty"` // empty: no result

@@ -44,6 +44,8 @@ func because(c record.Cause) string {
 		return "job lost"
 	case record.CauseNode:
 		return "node failed"
+	case record.CauseUnbegun:
+		return "not begun"
 	case record.CauseRateLater:
 		return "rate search follows"
 	case record.CauseAgent:

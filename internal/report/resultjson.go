@@ -28,6 +28,7 @@ type Document struct {
 	Accelerators  int                `json:"accelerators,omitempty"`
 	UnderLoad     float64            `json:"share_under_load,omitempty"` // of the time in which servers were ready, 0 to 1
 	Nodes         []record.NodeState `json:"nodes,omitempty"`
+	Packed        []record.Beside    `json:"packed,omitempty"` // what cells lost by sharing their node
 	Warnings      []string           `json:"warnings,omitempty"`
 }
 
@@ -104,7 +105,7 @@ func ResultJSON(run record.Run, st record.State) ([]byte, error) {
 		},
 		Policy: st.Policy, Utilization: st.Utilization, Best: st.Best, Cells: []CellDocument{},
 		Probe: st.Probe, Profile: ProfileDocument{st.Profile, st.ProfileFiles}, Ledger: st.Ledger,
-		Accelerators: st.Accelerators, UnderLoad: underLoad(st.Ledger), Nodes: st.Nodes, Warnings: st.Warnings,
+		Accelerators: st.Accelerators, UnderLoad: underLoad(st.Ledger), Nodes: st.Nodes, Packed: st.Packed, Warnings: st.Warnings,
 	}
 	for _, c := range st.Cells {
 		d.Cells = append(d.Cells, CellDocument{c, answerOf(c, st.Policy)})

@@ -150,6 +150,9 @@ func (s *summary) notes(st record.State) {
 		s.line("note", "as in auto_tune.sh, one run of %s decides; its P99 moves from run to run",
 			count(st.Best.Observation.Load.Requests, "request", "requests"))
 	}
+	for _, b := range st.Packed {
+		s.line("packed", "%s", oneLine(b.String()))
+	}
 	for _, w := range st.Warnings {
 		s.line("warning", "%s", oneLine(w))
 	}

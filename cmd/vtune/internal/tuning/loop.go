@@ -105,17 +105,24 @@ func (t *Tuning) submitAll(ctx context.Context, units []record.Unit, follow []co
 	if err != nil {
 		return t.schedulerError(err)
 	}
-	more, err := t.followUps(follow, s.Caps.MaxArray)
+	crew, err := t.feeder(ctx)
+	if err != nil {
+		return t.schedulerError(err)
+	}
+	more, err := t.followUps(follow, s.Caps.MaxArray, crew != nil)
 	if err != nil {
 		return err
 	}
-	_, err = s.Units(ctx, append(units, more...))
+	if units, err = t.feed(crew, append(units, more...)); err != nil {
+		return err
+	}
+	_, err = s.Units(ctx, units)
 	return t.schedulerError(err)
 }
 
 // followUps writes what the collector decided on. Cells that go on at the same time go out as arrays: when a node takes forty of
 // them along, the controller shall not be asked forty times.
-func (t *Tuning) followUps(follow []collect.FollowUp, maxArray int) ([]record.Unit, error) {
+func (t *Tuning) followUps(follow []collect.FollowUp, maxArray int, fed bool) ([]record.Unit, error) {
 	known := map[string]collect.FollowUp{}
 	var cells, others []record.Job
 	for _, f := range follow {
@@ -127,6 +134,9 @@ func (t *Tuning) followUps(follow []collect.FollowUp, maxArray int) ([]record.Un
 		} else {
 			others = append(others, j)
 		}
+	}
+	if jobs.OneJob(t.spec) || jobs.Packs(t.spec) {
+		return t.crewFollowUps(cells, others, known, fed)
 	}
 	var units []record.Unit
 	for _, j := range others {
@@ -191,21 +201,31 @@ func (t *Tuning) Seen(ctx context.Context) ([]collect.Seen, error) {
 	if err != nil {
 		return nil, err
 	}
+	known := map[string][]outUnit{}
+	for _, u := range units {
+		known[u.at.ID+" "+u.name] = append(known[u.at.ID+" "+u.name], u)
+	}
 	var seen []collect.Seen
 	for _, s := range list {
-		u, ok := units[s.ID+" "+s.Name]
-		task := max(s.Task, 0)
-		if !ok || task >= len(u.Jobs) {
-			continue
-		}
 		v := collect.Seen{
-			Job: u.Jobs[task].ID, Over: s.State.Ended(), Stuck: s.State == jobs.Stuck || s.State == jobs.Held, Cause: s.State.Cause(),
+			Over: s.State.Ended(), Stuck: s.State == jobs.Stuck || s.State == jobs.Held, Cause: s.State.Cause(),
 			Word: s.Word, Reason: s.Reason, Exit: s.ExitCode, Node: s.Node, Again: s.Restarts > 0,
 		}
-		seen = append(seen, v)
-		for _, rider := range u.Riders {
-			v.Job = rider.ID
+		task := max(s.Task, 0)
+		for _, u := range known[s.ID+" "+s.Name] {
+			switch {
+			case u.inCrew():
+				seen = append(seen, t.seenInCrew(u, v)...)
+				continue
+			case task >= len(u.Jobs):
+				continue
+			}
+			v.Job = u.Jobs[task].ID
 			seen = append(seen, v)
+			for _, rider := range u.Riders {
+				v.Job = rider.ID
+				seen = append(seen, v)
+			}
 		}
 	}
 	return seen, nil
@@ -221,8 +241,14 @@ func (t *Tuning) cancelJobs(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	var handles []jobs.Handle
+	handles, err := t.cancelInCrews(units, wanted)
+	if err != nil {
+		return err
+	}
 	for _, u := range units {
+		if u.inCrew() {
+			continue
+		}
 		handles = append(handles, t.handles(u, wanted)...)
 		// A rider is ended with its carrier, whose own work is over when the rider's has begun.
 		if slices.ContainsFunc(u.Riders, func(j record.Job) bool { return wanted[j.ID] }) && !wanted[u.Jobs[0].ID] {

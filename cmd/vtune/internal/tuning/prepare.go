@@ -91,7 +91,14 @@ func LoadSpec(w World, path string) (*spec.Spec, error) {
 	if info.IsDir() {
 		return nil, diag.Errorf(diag.Usage, "%s is a directory, not a spec", path)
 	}
-	return spec.Load(path)
+	s, err := spec.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := jobs.Crewable(s); err != nil {
+		return nil, diag.Wrap(err, diag.Spec, "write site.pack: off and site.shape: jobs in "+path)
+	}
+	return s, nil
 }
 
 // PlanFor is the plan of s for what its scheduler can take.

@@ -1,6 +1,7 @@
 package tuning
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,6 +36,9 @@ func (t *Tuning) writeUnit(u record.Unit, known map[string]collect.FollowUp) err
 	}
 	if err := writers.Wait(); err != nil {
 		return err
+	}
+	if u.Crew != nil {
+		return t.writeCrew(u)
 	}
 	if !u.Array() {
 		return fsx.Flush(t.Dir.Jobs())
@@ -166,23 +170,26 @@ func settings(environment map[string]string) []string {
 // outUnit is a unit that the scheduler has acknowledged.
 type outUnit struct {
 	record.Unit
-	at jobs.Handle
+	at   jobs.Handle
+	name string // that of the allocation
+	crew string // the unit whose crew does its work, in the allocation of that name; empty: its own
 }
 
-// recorded are the units that were acknowledged, by the scheduler's id and name. An id alone is not enough: a controller that lost
-// its last seconds gives the same ones again.
-func (t *Tuning) recorded() (map[string]outUnit, error) {
+// recorded are the units that were acknowledged. An allocation is known by id and name: a controller that lost its last seconds gives
+// the same ids again.
+func (t *Tuning) recorded() ([]outUnit, error) {
 	intents, err := filepath.Glob(filepath.Join(t.Dir.Jobs(), "*", "intent.json"))
 	if err != nil {
 		return nil, err
 	}
-	units := make(map[string]outUnit, len(intents))
+	var units []outUnit
 	for _, path := range intents {
 		var in record.Intent
 		var out record.Submitted
 		id := filepath.Base(filepath.Dir(path))
 		if fsx.ReadJSON(path, &in) == nil && fsx.ReadJSON(t.Dir.Submitted(id), &out) == nil {
-			units[out.ID+" "+out.Name] = outUnit{in.Unit, jobs.Handle{ID: out.ID, Cluster: out.Cluster}}
+			name := record.JobName(t.Run.ID, cmp.Or(out.Crew, id))
+			units = append(units, outUnit{in.Unit, jobs.Handle{ID: out.ID, Cluster: out.Cluster}, name, out.Crew})
 		}
 	}
 	return units, nil
