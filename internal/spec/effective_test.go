@@ -17,8 +17,8 @@ func anySpec() *rapid.Generator[*Spec] {
 		s := &Spec{
 			Model:          rapid.StringMatching(`[A-Za-z0-9/#:'"&*!é][^\x00-\x1f\x7f]{0,12}`).Draw(t, "model"),
 			System:         rapid.SampledFrom([]string{"GPU", "TPU", "CPU"}).Draw(t, "system"),
-			TensorParallel: number(1),
-			DownloadDir:    rapid.StringMatching(`(/[^\x00-\x1f\x7f]{0,12})?`).Draw(t, "download dir"),
+			TensorParallel: number(1), PipelineParallel: rapid.IntRange(1, 4).Draw(t, "stages"),
+			DownloadDir: rapid.StringMatching(`(/[^\x00-\x1f\x7f]{0,12})?`).Draw(t, "download dir"),
 			Workload: Workload{number(1), number(1), rapid.IntRange(0, 99).Draw(t, "pct"),
 				rapid.SampledFrom([]int{0, 16, 128256}).Draw(t, "vocabulary")},
 			Grid: Grid{
@@ -34,6 +34,10 @@ func anySpec() *rapid.Generator[*Spec] {
 				Memory: rapid.SampledFrom([]string{"", "0", "64000", "64G", "1t"}).Draw(t, "memory"),
 				CPUs:   number(0), GPUStyle: rapid.SampledFrom([]string{"gres", "gpus-per-node", "gpus", "none"}).Draw(t, "style"),
 				GPUType: rapid.SampledFrom([]string{"", "h100", "010"}).Draw(t, "type"), MaxParallel: number(0),
+				Pack: "off", Shape: "jobs", Nodes: 1, Container: Container{Runtime: "none"},
+				Collector:   Collector{Partition: name.Draw(t, "collector's partition"), Account: name.Draw(t, "collector's account"), QOS: name.Draw(t, "collector's qos")},
+				Scratch:     rapid.SampledFrom([]string{"", "/local/it's $HOME"}).Draw(t, "scratch"),
+				Proxy:       rapid.SampledFrom([]string{"", "http://proxy:3128", "https://[fe80::1]:80/"}).Draw(t, "proxy"),
 				Modules:     rapid.SampledFrom([][]string{nil, {"cuda/12.8"}, {"1", "null"}}).Draw(t, "modules"),
 				Environment: rapid.SampledFrom([][]string{nil, {"source /a/b", "export A=\"$(date)\"  # now"}}).Draw(t, "environment"),
 				Directives:  rapid.SampledFrom([]map[string]string{nil, {"exclusive": "", "exclude": "n[1-4],n7"}}).Draw(t, "directives"),
@@ -43,6 +47,8 @@ func anySpec() *rapid.Generator[*Spec] {
 				Flags:        rapid.SampledFrom([][]string{nil, {"--dtype", "bfloat16"}, {"--hf-overrides", `{"a": [1]}`}}).Draw(t, "flags"),
 				StartTimeout: rapid.SampledFrom([]string{"10m", "1h30m", "90s"}).Draw(t, "timeout"),
 				Secrets:      rapid.SampledFrom([][]string{nil, {"HF_TOKEN", "Y"}}).Draw(t, "secrets"),
+				SecretsFile:  rapid.SampledFrom([]string{"", "~/.config/it's", "/etc/secrets"}).Draw(t, "secrets file"),
+				MultiNode:    rapid.SampledFrom([]string{"mp", "ray"}).Draw(t, "multi-node"),
 			},
 			Method: rapid.SampledFrom([]string{MethodVtune, MethodAutoTune}).Draw(t, "method"), RateSearch: "in-job",
 			Profile: Profile{With: rapid.SampledFrom([]string{"own-start", "none"}).Draw(t, "with"), MaxIterations: number(0)},
@@ -75,6 +81,7 @@ func anyOfAutoTune(t *rapid.T, s *Spec) {
 
 func anyOfVtune(t *rapid.T, s *Spec) {
 	s.Client = "vtune"
+	s.Outliers = rapid.SampledFrom([]string{"mark", "repeat"}).Draw(t, "outliers")
 	s.Plan = rapid.SampledFrom([]string{"cells", "columns"}).Draw(t, "plan")
 	s.Prune = rapid.SampledFrom([]string{"bound", "model", "none"}).Draw(t, "prune")
 	s.Emulate = rapid.SampledFrom([]string{"auto", "off"}).Draw(t, "emulate")
