@@ -35,8 +35,6 @@ func anySpec() *rapid.Generator[*Spec] {
 				CPUs:   number(0), GPUStyle: rapid.SampledFrom([]string{"gres", "gpus-per-node", "gpus", "none"}).Draw(t, "style"),
 				GPUType: rapid.SampledFrom([]string{"", "h100", "010"}).Draw(t, "type"), MaxParallel: number(0),
 				Pack: "off", Shape: "jobs", Nodes: 1, Container: Container{Runtime: "none"},
-				Collector:   Collector{Partition: name.Draw(t, "collector's partition"), Account: name.Draw(t, "collector's account"), QOS: name.Draw(t, "collector's qos")},
-				Scratch:     rapid.SampledFrom([]string{"", "/local/it's $HOME"}).Draw(t, "scratch"),
 				Proxy:       rapid.SampledFrom([]string{"", "http://proxy:3128", "https://[fe80::1]:80/"}).Draw(t, "proxy"),
 				Modules:     rapid.SampledFrom([][]string{nil, {"cuda/12.8"}, {"1", "null"}}).Draw(t, "modules"),
 				Environment: rapid.SampledFrom([][]string{nil, {"source /a/b", "export A=\"$(date)\"  # now"}}).Draw(t, "environment"),
@@ -55,6 +53,9 @@ func anySpec() *rapid.Generator[*Spec] {
 			Seed:    rapid.Int64Range(0, 1<<32-1).Draw(t, "seed"),
 		}
 		s.Server.CacheRoot = rapid.SampledFrom([]string{"", "/scratch/it's"}).Draw(t, "cache root")
+		if s.Scheduler == "slurm" {
+			anyOfSlurm(t, s, name)
+		}
 		if s.Method == MethodAutoTune {
 			anyOfAutoTune(t, s)
 		} else {
@@ -69,6 +70,33 @@ func anySpec() *rapid.Generator[*Spec] {
 		s.MaxModelLen = s.Workload.InputLen + s.Workload.OutputLen + number(0)
 		return s
 	})
+}
+
+// anyOfSlurm draws what only jobs of Slurm can do.
+func anyOfSlurm(t *rapid.T, s *Spec, name *rapid.Generator[string]) {
+	s.Site.Collector = Collector{name.Draw(t, "collector's partition"), name.Draw(t, "collector's account"), name.Draw(t, "collector's qos")}
+	s.Site.Scratch = rapid.SampledFrom([]string{"", "/local/it's $HOME"}).Draw(t, "scratch")
+	switch rapid.SampledFrom([]string{"cells", "containers", "packs", "CPU packs", "one job", "large servers"}).Draw(t, "what of Slurm") {
+	case "containers":
+		s.Site.Container = rapid.SampledFrom([]Container{
+			{"apptainer", "/images/v.sif", []string{"/a", "/b:/c:ro"}, []string{"--no-home", "it's $(id)"}},
+			{"apptainer", "docker://org/image:1", nil, nil},
+			{"pyxis", "org/image:1", []string{"/a:ro"}, nil},
+		}).Draw(t, "container")
+	case "packs":
+		s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode, s.Method = 2, 2, 8, MethodVtune
+		s.Site.Pack = "exclusive"
+		if s.System == "CPU" {
+			s.Site.CPUs++
+		}
+	case "CPU packs":
+		s.System, s.Site.Pack, s.Site.CPUs, s.Site.Directives, s.Method = "CPU", "gpus", 8, nil, MethodVtune
+	case "one job":
+		s.System, s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode, s.Site.Shape = "GPU", 8, 3, 8, "one-job"
+		s.Site.Nodes = rapid.IntRange(3, 9).Draw(t, "nodes")
+	case "large servers":
+		s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode = 16, 2, 4
+	}
 }
 
 func anyOfAutoTune(t *rapid.T, s *Spec) {

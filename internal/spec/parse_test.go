@@ -374,7 +374,12 @@ func TestEveryCommentedOutLineOfTheTemplateIsValid(t *testing.T) {
 		indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
 		b.WriteString(indent + strings.TrimPrefix(line[len(indent):], "# ") + "\n")
 	}
-	if _, err := Parse("template", []byte(b.String())); err != nil {
-		t.Errorf("%v\n%s", err, b.String())
+	text = strings.Replace(b.String(), "scheduler: local", "scheduler: slurm", 1) // which the keys of clusters are for
+	named := ""
+	if _, err := ParseWith("template", []byte(text), func(name string) (string, []byte, error) {
+		named = name
+		return name, []byte("x-: nothing\n"), nil
+	}); err != nil || named == "" {
+		t.Errorf("%v\n%s", err, text)
 	}
 }
