@@ -110,7 +110,7 @@ func (d *decoder) checkSize() {
 	case s.Site.Shape == "jobs" && s.Site.Nodes > 1:
 		d.at("only the allocation of shape one-job has nodes to count", "write shape: one-job, or leave it out: a server takes the nodes that it needs", nodes)
 	case s.Site.Shape == "one-job" && has > 0 && s.Site.Nodes*has < server:
-		d.at(fmt.Sprintf("a server of %d GPUs takes more than %d nodes of %d", server, s.Site.Nodes, has), "", nodes, "site.shape")
+		d.at(fmt.Sprintf("a server takes %d GPUs, the allocation has %d x %d", server, s.Site.Nodes, has), "", nodes, "site.shape")
 	}
 }
 
