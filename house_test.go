@@ -35,8 +35,9 @@ var edges = map[string][]string{
 	"internal/spec":      {"internal/diag", "internal/spec/tree", "internal/spec/word"},
 
 	"internal/sim/uniform":   {"internal/sim"},
-	"internal/spec/autotune": {"internal/diag", "internal/spec", "internal/spec/script", "internal/spec/word"},
-	"internal/spec/tree":     {"internal/diag"},
+	"internal/spec/autotune": {"internal/diag", "internal/spec", "internal/spec/script", "internal/spec/tree", "internal/spec/word"},
+	"internal/spec/sites":    {"internal/diag", "internal/spec/word"},
+	"internal/spec/tree":     {"internal/diag", "internal/spec/word"},
 	"internal/spec/word":     {},
 	"internal/spec/script":   {},
 

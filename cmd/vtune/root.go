@@ -33,16 +33,23 @@ Exit codes:
 	}
 	root.AddCommand(
 		newInit(a), newPlan(a), newRender(a), newSubmit(a), newCollect(a), newStatus(a), newCancel(a), newRepeat(a), newRun(a),
-		newSchema(a), newAgent(a), newCrew(a), newLocalScheduler(a), newLocalJob(a),
+		newSchema(a), newSite(a), newAgent(a), newCrew(a), newLocalScheduler(a), newLocalJob(a),
 	)
-	for _, c := range root.Commands() {
-		run := c.RunE
-		c.RunE = func(c *cobra.Command, args []string) error {
-			a.understood = true
-			return run(c, args)
+	a.note(root.Commands())
+	return root
+}
+
+// note makes commands say that their arguments were right.
+func (a *app) note(commands []*cobra.Command) {
+	for _, c := range commands {
+		a.note(c.Commands())
+		if run := c.RunE; run != nil {
+			c.RunE = func(c *cobra.Command, args []string) error {
+				a.understood = true
+				return run(c, args)
+			}
 		}
 	}
-	return root
 }
 
 // misunderstood gives an error from before a command began its work, which is then about its arguments, the code and the hint of
