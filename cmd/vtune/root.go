@@ -33,16 +33,22 @@ Exit codes:
 	}
 	root.AddCommand(
 		newInit(a), newPlan(a), newRender(a), newSubmit(a), newCollect(a), newStatus(a), newCancel(a), newRun(a),
-		newSchema(a), newAgent(a), newLocalScheduler(a), newLocalJob(a),
+		newSchema(a), newDoctor(a), newSite(a), newAgent(a), newLocalScheduler(a), newLocalJob(a),
 	)
-	for _, c := range root.Commands() {
+	a.watchArguments(root)
+	return root
+}
+
+// watchArguments notes when a command has begun: its arguments were right then.
+func (a *app) watchArguments(parent *cobra.Command) {
+	for _, c := range parent.Commands() {
+		a.watchArguments(c)
 		run := c.RunE
 		c.RunE = func(c *cobra.Command, args []string) error {
 			a.understood = true
 			return run(c, args)
 		}
 	}
-	return root
 }
 
 // misunderstood gives an error from before a command began its work, which is then about its arguments, the code and the hint of
