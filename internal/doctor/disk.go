@@ -127,9 +127,9 @@ func (d *diagnosis) slots(f Facts) {
 
 func bytesText(n uint64) string {
 	switch {
-	case n >= 10<<40:
+	case n >= 2<<40:
 		return fmt.Sprintf("%d TiB", n>>40)
-	case n >= 10<<30:
+	case n >= 2<<30:
 		return fmt.Sprintf("%d GiB", n>>30)
 	}
 	return fmt.Sprintf("%d MiB", n>>20)

@@ -250,7 +250,7 @@ func (p *page) gpus(c slurm.Cluster, in slurm.Partition) {
 		p.key("gpu_type", types[0], "")
 	default:
 		for _, t := range types {
-			p.off("gpu_type", t, "without one a job gets any of the types")
+			p.off("gpu_type", t, "cells on GPUs of several types cannot be compared: choose one")
 		}
 	}
 	n := gpusOf(least)
