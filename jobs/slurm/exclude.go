@@ -48,7 +48,7 @@ func scriptExclude(script string) (value string) {
 			}
 			continue
 		}
-		words := directiveWords(directive)
+		words := directiveWords(strings.TrimSuffix(directive, "\n"))
 		for i, w := range words {
 			name, v, given := strings.Cut(w, "=")
 			switch {

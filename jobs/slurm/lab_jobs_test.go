@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,12 +113,7 @@ func TestNothingIsKnownWhileTheControllerIsDown(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, "MessageTimeout=2")
 	s := l.scheduler()
-	pid := l.controller()
-	l.signal(syscall.SIGTERM)
-	l.await("the controller's end", func() bool {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		return err != nil || strings.Contains(string(stat), ") Z ")
-	})
+	l.end("slurmctld.pid", syscall.SIGTERM)
 	_, err := s.Capabilities(t.Context())
 	for what, err := range map[string]error{
 		"capabilities": err,
@@ -321,44 +315,54 @@ func TestRenderedScriptsRunTheirAgents(t *testing.T) {
 	}
 }
 
-// TestALabLeavesNothingBehind holds the lab's own scripts: up may be run again, down finds also what a dead slurmd left.
+// TestALabLeavesNothingBehind holds the lab's own scripts: up may be run again, down finds also what a dead slurmd left, and
+// ends nothing of another lab.
 func TestALabLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	l := startLab(t)
-	if out, err := exec.Command("../../lab/slurm-up", "-d", l.dir).Output(); err != nil || string(out) != "export SLURM_CONF="+l.dir+"/slurm.conf\n" {
-		t.Errorf("up again: %v: %s", err, out)
-	}
-	if _, err := l.scheduler().Submit(t.Context(), l.request("long", "touch started; exec sleep 1000")); err != nil {
-		t.Fatal(err)
-	}
-	l.await("the job", func() bool {
-		_, err := os.Stat(filepath.Join(l.dir, "started"))
-		return err == nil
-	})
-	if len(l.processes()) < 7 { // munged, slurmctld, four slurmd, the job
-		t.Errorf("running: %q", l.processes())
-	}
-	data, err := os.ReadFile(filepath.Join(l.dir, "slurmd-node1.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	node1, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(node1, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // the second finds nothing to do
-		if out, err := exec.Command("../../lab/slurm-down", "-d", l.dir).CombinedOutput(); err != nil {
-			t.Errorf("down: %v: %s", err, out)
+	other := startLab(t)
+	for _, c := range []struct {
+		lab     lab
+		daemons []string
+	}{
+		{startLab(t), []string{"munge/pid", "slurmctld.pid", "slurmd-node1.pid", "slurmd-node4.pid"}},
+		{startAccountingLab(t), []string{"slurmdbd.pid", "db/pid", "munge/pid", "slurmctld.pid"}},
+	} {
+		l := c.lab
+		if out, err := exec.Command("../../lab/slurm-up", "-d", l.dir).Output(); err != nil || string(out) != "export SLURM_CONF="+l.dir+"/slurm.conf\n" {
+			t.Errorf("up again: %v: %s", err, out)
+		}
+		if _, err := l.scheduler().Submit(t.Context(), l.request("long", "touch started; exec sleep 1000")); err != nil {
+			t.Fatal(err)
+		}
+		l.await("the job", func() bool { return l.exists("started") })
+		pids := map[string]int{}
+		for _, file := range c.daemons {
+			pids[file] = l.pid(file)
+		}
+		// munged, slurmctld, four slurmd, the job, which is nobody's for a moment while it becomes another program
+		l.await("all of them", func() bool { return len(l.processes()) >= 7 })
+		if err := syscall.Kill(l.pid("slurmd-node1.pid"), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second finds nothing to do
+			if out, err := exec.Command("../../lab/slurm-down", "-d", l.dir).CombinedOutput(); err != nil {
+				t.Errorf("down: %v: %s", err, out)
+			}
+		}
+		if left := l.processes(); len(left) > 0 {
+			t.Errorf("left running: %q", left)
+		}
+		for file, pid := range pids {
+			if args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && len(args) > 0 {
+				t.Errorf("%s is left running: %q", file, args)
+			}
+		}
+		if _, err := os.Stat(l.dir); err == nil {
+			t.Error("its directory is still there")
 		}
 	}
-	if left := l.processes(); len(left) > 0 {
-		t.Errorf("left running: %q", left)
-	}
-	if _, err := os.Stat(l.dir); err == nil {
-		t.Error("its directory is still there")
+	if n := len(other.processes()); n < 6 {
+		t.Errorf("%d processes are left of another lab", n)
 	}
 }
 

@@ -2,6 +2,7 @@ package slurm_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,9 +84,80 @@ func (l lab) slurm(name string, args ...string) string {
 	return string(out)
 }
 
+// in is the lab for a subtest.
+func (l lab) in(t *testing.T) lab {
+	l.T = t
+	return l
+}
+
+// modify changes the accounts: an entity with what is to be set, as sacctmgr modify takes it.
+func (l lab) modify(entity ...string) {
+	l.Helper()
+	l.slurm("sacctmgr", append([]string{"-i", "modify"}, entity...)...)
+}
+
+// limited is a scheduler that knows of a limit on the queue. The controller hears of one from the accountant, a moment later.
+func (l lab) limited(c slurm.Config, want int) *slurm.Scheduler {
+	l.Helper()
+	c.Env = l.env
+	s := slurm.New(c)
+	caps, err := s.Capabilities(l.Context())
+	if err != nil || caps.MaxSubmit != want {
+		l.Fatalf("got %+v, %v, want %d jobs in the queue", caps, err, want)
+	}
+	return s
+}
+
+// clear cancels every job of run "r" and waits until none is left in the queue.
+func (l lab) clear(s jobs.Scheduler) {
+	l.Helper()
+	all, err := s.List(l.Context(), "r")
+	if err != nil {
+		l.Fatal(err)
+	}
+	var handles []jobs.Handle
+	for _, st := range all {
+		handles = append(handles, st.Handle)
+	}
+	if err := s.Cancel(l.Context(), handles); err != nil {
+		l.Fatal(err)
+	}
+	l.await("an empty queue", func() bool { return l.slurm("squeue", "-h") == "" })
+}
+
+// odd submits the array vt-r-odd, whose tasks are oddTasks, with a script of the given lines.
+func (l lab) odd(lines ...string) jobs.Handle {
+	l.Helper()
+	var list []string
+	for _, task := range oddTasks() {
+		list = append(list, strconv.Itoa(task))
+	}
+	r := l.request("odd", append([]string{"#SBATCH --array=" + strings.Join(list, ",")}, lines...)...)
+	return jobs.Handle{ID: strings.TrimSpace(l.slurm("sbatch", "--parsable", "--no-requeue", "--job-name="+r.Name, "--output="+r.Log, "--chdir="+l.dir, r.Script))}
+}
+
+// oddTasks are numbers whose list nothing shortens.
+func oddTasks() (tasks []int) {
+	for i := range 60 {
+		tasks = append(tasks, 1+i*i+i)
+	}
+	return tasks
+}
+
+func (l lab) exists(name string) bool {
+	_, err := os.Stat(filepath.Join(l.dir, name))
+	return err == nil
+}
+
 func (l lab) controller() int {
 	l.Helper()
-	data, err := os.ReadFile(filepath.Join(l.dir, "slurmctld.pid"))
+	return l.pid("slurmctld.pid")
+}
+
+// pid is of one of the lab's daemons.
+func (l lab) pid(file string) int {
+	l.Helper()
+	data, err := os.ReadFile(filepath.Join(l.dir, file))
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -94,6 +166,27 @@ func (l lab) controller() int {
 		l.Fatal(err)
 	}
 	return pid
+}
+
+// end sends a signal to one of the lab's daemons and waits until it is gone.
+func (l lab) end(file string, s syscall.Signal) {
+	l.Helper()
+	pid := l.pid(file)
+	if err := syscall.Kill(pid, s); err != nil {
+		l.Fatal(err)
+	}
+	l.await("the end of what has "+file, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
+}
+
+// up starts again what is not running.
+func (l lab) up() {
+	l.Helper()
+	if out, err := exec.Command("../../lab/slurm-up", "-d", l.dir).CombinedOutput(); err != nil {
+		l.Fatalf("slurm-up: %v: %s", err, out)
+	}
 }
 
 func (l lab) signal(s syscall.Signal) {

@@ -35,8 +35,8 @@ type Config struct {
 	Timeout time.Duration
 	// History is how far back sacct is asked, where there is accounting; 0: 30 days.
 	History time.Duration
-	// Account, Partition and QOS are those that jobs will ask for, to find the limits that hold for them; empty: what Slurm
-	// takes where a job names none. The scripts' directives say it to Slurm.
+	// Account, Partition and QOS are what the scripts ask for, to find the limits that hold for their jobs; empty: what Slurm
+	// takes where a job names none.
 	Account, Partition, QOS string
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,10 +20,11 @@ func TestWhatTheProtocolRestsOnGoesAsArguments(t *testing.T) {
 			{On: jobs.Handle{ID: "1"}, Task: -1, When: record.AfterOK},
 			{On: jobs.Handle{ID: "2"}, Task: 3, When: record.AfterAny},
 		},
+		Begin: 1500 * time.Millisecond,
 	})
 	want := []string{
 		"--parsable", "--job-name=vt-r-cells", "--output=/run/100%%/log.%a", "--open-mode=append", "--chdir=/run/100%",
-		"--no-requeue", "--kill-on-invalid-dep=yes", "--array=0-11%4", "--dependency=afterok:1,afterany:2_3", "/run/jobs/cells/script",
+		"--no-requeue", "--kill-on-invalid-dep=yes", "--array=0-11%4", "--dependency=afterok:1,afterany:2_3", "--begin=now+2", "/run/jobs/cells/script",
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -43,6 +45,8 @@ func TestARequestThatSlurmWouldMisreadIsRefusedHere(t *testing.T) {
 		"a backslash in the log":     func(r *jobs.Request) { r.Log = `/a\b` },
 		"no id":                      func(r *jobs.Request) { r.After = []jobs.Dependency{{When: record.AfterOK}} },
 		"an id with a second":        func(r *jobs.Request) { r.After = []jobs.Dependency{{On: jobs.Handle{ID: "1:2"}, When: record.AfterOK}} },
+		"a list that is no nodes":    func(r *jobs.Request) { r.Exclude = []string{"--hold"} },
+		"a beginning in the past":    func(r *jobs.Request) { r.Begin = -time.Second },
 		"an unknown kind of waiting": func(r *jobs.Request) { r.After = []jobs.Dependency{{On: jobs.Handle{ID: "1"}, When: "after-ever"}} },
 	} {
 		r := good

@@ -117,7 +117,7 @@ func localSlots(s *spec.Spec) int {
 }
 
 func capabilities(ctx context.Context, w World, s *spec.Spec, r Request) (jobs.Capabilities, error) {
-	sched, err := newScheduler(w.Env, "", record.Run{Scheduler: s.Scheduler, Slots: r.Slots})
+	sched, err := newScheduler(w.Env, "", record.Run{Scheduler: s.Scheduler, Slots: r.Slots}, s.Site)
 	if err != nil {
 		return jobs.Capabilities{}, err
 	}

@@ -88,7 +88,7 @@ func (t *Tuning) equip() (err error) {
 	if err != nil {
 		return err
 	}
-	t.scheduler, err = newScheduler(env, t.Dir, t.Run)
+	t.scheduler, err = newScheduler(env, t.Dir, t.Run, t.spec.Site)
 	return err
 }
 
@@ -118,10 +118,10 @@ func existing(dir string) string {
 	return dir
 }
 
-func newScheduler(env []string, dir record.Dir, run record.Run) (jobs.Scheduler, error) {
+func newScheduler(env []string, dir record.Dir, run record.Run, site spec.Site) (jobs.Scheduler, error) {
 	switch run.Scheduler {
 	case "slurm":
-		return slurm.New(slurm.Config{Env: env}), nil
+		return slurm.New(slurm.Config{Env: env, Account: site.Account, Partition: site.Partition, QOS: site.QOS}), nil
 	case "local":
 		return local.New(local.Config{Dir: dir.Scheduler(), Program: []string{dir.Agent()}, Env: env, Slots: run.Slots}), nil
 	}
