@@ -115,11 +115,15 @@ func (d *diagnosis) qos(c slurm.Cluster, site spec.Site, account string) {
 	if site.QOS == "" || !c.Accounting {
 		return
 	}
-	var mine []string
+	var mine, anywhere []string
 	for _, a := range c.Associations {
-		if a.Account == account || account == "" {
+		if a.Account == account {
 			mine = append(mine, a.QOS...)
 		}
+		anywhere = append(anywhere, a.QOS...)
+	}
+	if len(mine) == 0 {
+		mine = slices.Compact(slices.Sorted(slices.Values(anywhere)))
 	}
 	switch {
 	case !slices.ContainsFunc(c.QOS, func(q slurm.QOS) bool { return q.Name == site.QOS }):

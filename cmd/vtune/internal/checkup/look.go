@@ -56,7 +56,11 @@ func Look(ctx context.Context, w tuning.World, f *doctor.Facts, r Request, assum
 
 // askSlurm describes the cluster; what does not answer is a fact like others.
 func askSlurm(ctx context.Context, w tuning.World, f *doctor.Facts) jobs.Capabilities {
-	s := slurm.New(slurm.Config{Env: w.Env})
+	config := slurm.Config{Env: w.Env}
+	if f.Spec != nil {
+		config.Account, config.Partition, config.QOS = f.Spec.Site.Account, f.Spec.Site.Partition, f.Spec.Site.QOS
+	}
+	s := slurm.New(config)
 	began := w.Now()
 	caps, err := s.Capabilities(ctx)
 	f.AnswerSeconds = w.Now().Sub(began).Seconds()

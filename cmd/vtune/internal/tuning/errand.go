@@ -19,7 +19,7 @@ func Base(specFile string, s *spec.Spec) string {
 
 // Scheduler is the one that a spec names, for jobs in dir.
 func (w World) Scheduler(dir record.Dir, s *spec.Spec, slots int) (jobs.Scheduler, error) {
-	return newScheduler(w.Env, dir, record.Run{Scheduler: s.Scheduler, Slots: slots})
+	return newScheduler(w.Env, dir, record.Run{Scheduler: s.Scheduler, Slots: slots}, s.Site)
 }
 
 // CheckSecrets reports what is wrong with the secrets that a spec names.
