@@ -163,6 +163,11 @@ func TestEachFaultIsToldWithItsRemedy(t *testing.T) {
 		{"more CPUs than a node has", func(w *world) { w.site("cpus: 16", "cpus: 65") }, "nodes", doctor.Fail, "65 CPUs", "site.cpus"},
 		{"more memory than a node has", func(w *world) { w.site("memory: 64G", "memory: 1T") }, "nodes", doctor.Fail, "1024 GiB", "site.memory"},
 		{"a feature that no node has", func(w *world) { w.site("cpus: 16", "cpus: 16, constraint: ib&fast") }, "nodes", doctor.Fail, "0 of the nodes", "site.constraint"},
+		{"more GPUs than the QOS allows", func(w *world) { w.cluster.QOS[0].MaxTRESPerUser = "cpu=99,gres/gpu=1" }, "limits", doctor.Fail, "QOS high allows you 1 GPU at once", "tensor_parallel"},
+		{"more GPUs than the default QOS allows", func(w *world) {
+			w.site("qos: high, ", "")
+			w.cluster.Associations[0].DefaultQOS, w.cluster.QOS[1].MaxTRESPerUser = "low", "gres/gpu:h200=1"
+		}, "limits", doctor.Fail, "QOS low allows you 1 GPU at once", "site.qos"},
 		{"all nodes away", func(w *world) { w.cluster.Nodes[1].State, w.cluster.Nodes[2].State = "drained", "down" }, "nodes", doctor.Warn, "0 can be used", "sinfo -R"},
 		{"time above the partition's", func(w *world) { w.site("2:00:00", "9:00:00") }, "time", doctor.Fail, "partition gpu allows 08:00:00", "08:00:00"},
 		{"time above the QOS's", func(w *world) { w.cluster.QOS[0].MaxWall = time.Hour }, "time", doctor.Fail, "QOS high allows 01:00:00", "01:00:00"},

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -254,6 +255,11 @@ func (d *diagnosis) submitting(c slurm.Cluster, site spec.Site, p record.Plan) {
 	for _, u := range p.Units {
 		n += len(u.Jobs)
 	}
+	if most, whose := gpusAtOnce(c, site); most > 0 && biggest(p).GPUs > most {
+		d.fail("limits", "ask for fewer with tensor_parallel, or write another QOS as site.qos",
+			"QOS %s allows you %s at once, and a job asks for %d: it would wait for ever", whose, count(most, "GPU"), biggest(p).GPUs)
+		return
+	}
 	says := fmt.Sprintf("%s in %s of sbatch", count(n, "job"), count(len(p.Units), "call"))
 	most := c.MaxSubmit(site.Account, strings.Split(site.Partition, ",")[0], site.QOS)
 	switch {
@@ -266,6 +272,34 @@ func (d *diagnosis) submitting(c slurm.Cluster, site spec.Site, p record.Plan) {
 	default:
 		d.ok("limits", "%s; none are kept here", says)
 	}
+}
+
+// gpusAtOnce is how many GPUs a user's jobs may have together, by the QOS that hold for them; 0: no limit is known.
+func gpusAtOnce(c slurm.Cluster, site spec.Site) (least int, whose string) {
+	if !slices.Contains(c.Enforce, "limits") {
+		return 0, ""
+	}
+	p, _ := c.Partition(strings.Split(site.Partition, ",")[0])
+	of := []string{site.QOS, p.QOS}
+	for _, a := range c.Associations {
+		if site.QOS == "" && (a.Account == site.Account || site.Account == "" && a.Default) {
+			of = append(of, a.DefaultQOS)
+		}
+	}
+	for _, q := range c.QOS {
+		if !slices.Contains(of, q.Name) {
+			continue
+		}
+		for limit := range strings.SplitSeq(q.MaxTRESPerUser, ",") {
+			name, value, _ := strings.Cut(limit, "=")
+			n, err := strconv.Atoi(value)
+			mine := name == "gres/gpu" || site.GPUType != "" && name == "gres/gpu:"+site.GPUType
+			if err == nil && mine && (whose == "" || n < least) {
+				least, whose = n, q.Name
+			}
+		}
+	}
+	return least, whose
 }
 
 // limits on the time of one job that hold beside the partition's.

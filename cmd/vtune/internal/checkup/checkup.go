@@ -171,7 +171,10 @@ func (e *errand) resources() record.Resources {
 
 func (e *errand) site(r record.Resources) spec.Site {
 	site := e.Spec.Site
-	site.CPUs, site.Time = r.CPUs, fmt.Sprint(limitMinutes)
+	site.CPUs = r.CPUs
+	if t := site.TimeSeconds(); t == 0 || t > limitMinutes*60 {
+		site.Time = fmt.Sprint(limitMinutes)
+	}
 	if site.Memory != "" {
 		site.Memory = fmt.Sprintf("%dM", max(r.MemMB, 1))
 		if r.MemMB == 0 { // the whole node's

@@ -3,6 +3,8 @@ package tuning
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"vtune/internal/fsx"
 	"vtune/internal/record"
@@ -17,9 +19,13 @@ func Base(specFile string, s *spec.Spec) string {
 	return filepath.Join(baseDir(specFile, s), "auto-benchmark")
 }
 
-// Scheduler is the one that a spec names, for jobs in dir.
+// Scheduler is the one that a spec names, for jobs in dir. It may keep the environment that it is given: secrets are not in it.
 func (w World) Scheduler(dir record.Dir, s *spec.Spec, slots int) (jobs.Scheduler, error) {
-	return newScheduler(w.Env, dir, record.Run{Scheduler: s.Scheduler, Slots: slots}, s.Site)
+	env := slices.DeleteFunc(slices.Clone(w.Env), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return slices.Contains(s.Server.Secrets, name)
+	})
+	return newScheduler(env, dir, record.Run{Scheduler: s.Scheduler, Slots: slots}, s.Site)
 }
 
 // CheckSecrets reports what is wrong with the secrets that a spec names.
