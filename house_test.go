@@ -35,8 +35,9 @@ var edges = map[string][]string{
 	"internal/spec":      {"internal/diag", "internal/spec/tree", "internal/spec/word"},
 
 	"internal/sim/uniform":   {"internal/sim"},
-	"internal/spec/autotune": {"internal/diag", "internal/spec", "internal/spec/script", "internal/spec/word"},
-	"internal/spec/tree":     {"internal/diag"},
+	"internal/spec/autotune": {"internal/diag", "internal/spec", "internal/spec/script", "internal/spec/tree", "internal/spec/word"},
+	"internal/spec/sites":    {"internal/diag", "internal/spec/word"},
+	"internal/spec/tree":     {"internal/diag", "internal/spec/word"},
 	"internal/spec/word":     {},
 	"internal/spec/script":   {},
 
@@ -56,7 +57,7 @@ var edges = map[string][]string{
 
 	"internal/doctor": {"internal/record", "internal/spec", "jobs", "jobs/slurm"},
 	"internal/exam":   {"internal/doctor", "internal/fsx", "internal/proc", "internal/record", "internal/vocab"},
-	"internal/survey": {"internal/doctor", "internal/spec", "jobs/slurm"},
+	"internal/survey": {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
 
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 

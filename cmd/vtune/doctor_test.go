@@ -345,21 +345,23 @@ func TestTheDoctorAndSiteInitKnowAccounts(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 
-	site := vtune(t, env, "site", "init", "-o", "-")
+	env = append(env, "HOME="+p.dir, "XDG_CONFIG_HOME=")
+	vtune(t, env, "site", "init", "mine")
+	site := vtune(t, env, "site", "show", "mine")
 	for _, want := range []string{"\npartition: gpu ", "\naccount: lab ", "\ngpu_type: h200\n", "fast", `"04:00:00"`} {
 		if !strings.Contains(site, want) {
 			t.Errorf("no %q in\n%s", want, site)
 		}
 	}
-	acceptedBySlurm(t, env, site)
+	acceptedBySlurm(t, env, "mine")
 }
 
-// acceptedBySlurm renders a spec with a site and asks sbatch whether it would take its first script.
+// acceptedBySlurm renders a spec that uses a site and asks sbatch whether it would take its first script.
 func acceptedBySlurm(t *testing.T, env []string, site string) {
 	t.Helper()
 	p := newPatient(t, env)
 	head, _, _ := strings.Cut(p.text, "site: ")
-	p.text = head + "site:\n  " + strings.ReplaceAll(site, "\n", "\n  ") + "\n"
+	p.text = head + "site: {use: " + site + "}\n"
 	vtune(t, p.env, "render", p.write(t, "spec.yaml", p.text), "-o", filepath.Join(p.dir, "out"))
 	said := slurm(t, env, "sbatch", "--test-only", filepath.Join(p.dir, "out", "jobs", "probe-1", "script"))
 	if !strings.Contains(said, "to start at") {
@@ -381,7 +383,7 @@ func TestSiteInitWritesWhatSlurmAccepts(t *testing.T) {
 	if !strings.Contains(string(text), "# partition: long                  # 1 x 8 h200, at most 10-00:00:00 a job") {
 		t.Errorf("%s", text)
 	}
-	acceptedBySlurm(t, env, string(text))
+	acceptedBySlurm(t, env, "lab")
 
 	c := exec.Command(filepath.Join(programs, "vtune"), "site", "init")
 	c.Env = env

@@ -33,20 +33,21 @@ Exit codes:
 	}
 	root.AddCommand(
 		newInit(a), newPlan(a), newRender(a), newSubmit(a), newCollect(a), newStatus(a), newCancel(a), newRun(a),
-		newSchema(a), newDoctor(a), newSite(a), newAgent(a), newLocalScheduler(a), newLocalJob(a),
+		newSchema(a), newSite(a), newDoctor(a), newAgent(a), newLocalScheduler(a), newLocalJob(a),
 	)
-	a.watchArguments(root)
+	a.note(root.Commands())
 	return root
 }
 
-// watchArguments notes when a command has begun: its arguments were right then.
-func (a *app) watchArguments(parent *cobra.Command) {
-	for _, c := range parent.Commands() {
-		a.watchArguments(c)
-		run := c.RunE
-		c.RunE = func(c *cobra.Command, args []string) error {
-			a.understood = true
-			return run(c, args)
+// note makes commands say that their arguments were right.
+func (a *app) note(commands []*cobra.Command) {
+	for _, c := range commands {
+		a.note(c.Commands())
+		if run := c.RunE; run != nil {
+			c.RunE = func(c *cobra.Command, args []string) error {
+				a.understood = true
+				return run(c, args)
+			}
 		}
 	}
 }

@@ -6,12 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"vtune/cmd/vtune/internal/checkup"
 	"vtune/internal/diag"
+	"vtune/internal/spec/sites"
+	"vtune/internal/spec/word"
 	"vtune/internal/survey"
 )
 
@@ -35,8 +36,8 @@ chosen in comments. NAME is the cluster's own by default; a spec names it as sit
 			if len(args) > 0 {
 				name = args[0]
 			}
-			if err := survey.Name(name); err != nil {
-				return diag.Wrap(err, diag.Usage)
+			if bad := word.FileName().Test(name); name == "" || bad != nil {
+				return diag.Errorf(diag.Usage, "%q is not %s", name, word.FileName().Says)
 			}
 			page := survey.Page(cluster)
 			if out == "-" {
@@ -44,9 +45,7 @@ chosen in comments. NAME is the cluster's own by default; a spec names it as sit
 				return err
 			}
 			if out == "" {
-				if out, err = a.siteFile(name); err != nil {
-					return err
-				}
+				out = filepath.Join(sites.FoldersOf(a.env)[0], name+".yaml")
 			}
 			if err := createSite(out, page); err != nil {
 				return err
@@ -57,27 +56,6 @@ chosen in comments. NAME is the cluster's own by default; a spec names it as sit
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "file to write; - is stdout (default: ~/.config/vtune/sites/NAME.yaml)")
 	return c
-}
-
-// siteFile is where a user's own site of that name is looked for.
-func (a *app) siteFile(name string) (string, error) {
-	home := a.variable("XDG_CONFIG_HOME")
-	if !filepath.IsAbs(home) {
-		if home = a.variable("HOME"); home == "" {
-			return "", diag.Errorf(diag.Usage, "there is no HOME: name a file with -o")
-		}
-		home = filepath.Join(home, ".config")
-	}
-	return filepath.Join(home, "vtune", "sites", name+".yaml"), nil
-}
-
-func (a *app) variable(name string) string {
-	for _, e := range a.env {
-		if value, ok := strings.CutPrefix(e, name+"="); ok {
-			return value
-		}
-	}
-	return ""
 }
 
 func createSite(path string, page []byte) error {

@@ -99,11 +99,20 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Sort orders problems as a reader meets them in the file.
+// Sort orders problems as a reader meets them: file by file, in the order in which the files came up, and each from its top.
 func (ps Problems) Sort() {
+	first := map[string]int{}
+	for i, p := range ps {
+		if _, ok := first[p.Pos.File]; !ok {
+			first[p.Pos.File] = i
+		}
+	}
 	sort.SliceStable(ps, func(i, j int) bool {
 		a, b := ps[i].Pos, ps[j].Pos
-		if a.Line != b.Line {
+		switch {
+		case a.File != b.File:
+			return first[a.File] < first[b.File]
+		case a.Line != b.Line:
 			return a.Line < b.Line
 		}
 		return a.Col < b.Col

@@ -287,6 +287,7 @@ func TestWithoutASpecOnlyTheClusterIsTold(t *testing.T) {
 func TestOnThisMachineNothingIsAskedOfSlurm(t *testing.T) {
 	w := well()
 	w.site("scheduler: slurm", "scheduler: local")
+	w.site(", collector: {partition: cpu}", "")
 	w.facts.Scheduler, w.facts.Slots, w.facts.Base.Magic = "local", 1, 0x01021994
 	lines := w.diagnose(t)
 	text := doctor.Text(lines)

@@ -3,7 +3,6 @@ package spec
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -19,20 +18,17 @@ func (d *decoder) crossCheck() {
 	d.checkMethod()
 	d.checkServer()
 	d.checkSecrets()
+	d.checkCluster()
 	d.checkBudget()
-}
-
-func (d *decoder) sound(paths ...string) bool {
-	return !slices.ContainsFunc(paths, func(p string) bool { return d.bad[p] })
 }
 
 // checkLengths: the server would refuse every request.
 func (d *decoder) checkLengths() {
 	const path = "max_model_len"
 	s := d.spec
-	if n := d.seen[path]; n != nil && d.sound(path, "workload.input_len", "workload.output_len") {
+	if n := d.seen[path]; n != nil && d.Sound(path, "workload.input_len", "workload.output_len") {
 		if need := s.Workload.InputLen + s.Workload.OutputLen; need > s.MaxModelLen {
-			d.problem(n, path, fmt.Sprintf("%d is less than the %d + %d tokens of a request", s.MaxModelLen, s.Workload.InputLen, s.Workload.OutputLen),
+			d.Problem(n, path, fmt.Sprintf("%d is less than the %d + %d tokens of a request", s.MaxModelLen, s.Workload.InputLen, s.Workload.OutputLen),
 				fmt.Sprintf("write at least %d", need))
 		}
 	}
@@ -44,17 +40,17 @@ const maxCells = 100_000
 // checkGrid: vLLM does not start where a step has fewer tokens than requests.
 func (d *decoder) checkGrid() {
 	const seqsPath, tokensPath = "grid.max_num_seqs", "grid.max_num_batched_tokens"
-	if !d.sound(seqsPath, tokensPath) {
+	if !d.Sound(seqsPath, tokensPath) {
 		return
 	}
 	g := d.spec.Grid
 	if n := len(g.MaxNumSeqs) * len(g.MaxNumBatchedTokens); n > maxCells {
-		d.problem(d.seen[tokensPath], tokensPath, fmt.Sprintf("makes %d cells, more than %d", n, maxCells), "")
+		d.Problem(d.seen[tokensPath], tokensPath, fmt.Sprintf("makes %d cells, more than %d", n, maxCells), "")
 	}
 	var sound []*yaml.Node // the items that were taken over; refused ones are not in the grid
 	var paths []string
 	for i, item := range d.seen[tokensPath].Content {
-		if path := fmt.Sprintf("%s[%d]", tokensPath, i); !d.bad[path] {
+		if path := fmt.Sprintf("%s[%d]", tokensPath, i); d.Sound(path) {
 			sound, paths = append(sound, tree.Resolve(item)), append(paths, path)
 		}
 	}
@@ -66,7 +62,7 @@ func (d *decoder) checkGrid() {
 			}
 		}
 		if above != nil {
-			d.problem(sound[i], paths[i], fmt.Sprintf("%d is below max_num_seqs %s, which vLLM refuses", tokens, strings.Join(above, ", ")),
+			d.Problem(sound[i], paths[i], fmt.Sprintf("%d is below max_num_seqs %s, which vLLM refuses", tokens, strings.Join(above, ", ")),
 				"each value must be at least the largest max_num_seqs")
 		}
 	}
@@ -77,7 +73,7 @@ func (d *decoder) checkLimits() {
 	const short, list, goodput = "limit.p99_e2el_ms", "limits", "goodput_pct"
 	limits, n := d.spec.Limits, d.seen[list]
 	if s := d.seen[short]; s != nil && len(limits) > 0 {
-		d.problem(n, list, fmt.Sprintf("stands beside %s in line %d", short, s.Line), "keep one of the two")
+		d.Problem(n, list, fmt.Sprintf("stands beside %s in line %d", short, s.Line), "keep one of the two")
 	}
 	for i, l := range limits {
 		for j, before := range limits[:i] {
@@ -87,15 +83,15 @@ func (d *decoder) checkLimits() {
 			node, path := tree.Resolve(n.Content[i]), fmt.Sprintf("%s[%d]", list, i)
 			switch {
 			case l.Percentile == before.Percentile:
-				d.problem(node, path, fmt.Sprintf("P%g of %s stands at [%d] already", l.Percentile, l.Metric, j), "")
+				d.Problem(node, path, fmt.Sprintf("P%g of %s stands at [%d] already", l.Percentile, l.Metric, j), "")
 			case (l.Percentile > before.Percentile) == (l.MS < before.MS) && l.MS != before.MS:
-				d.problem(node, path, fmt.Sprintf("P%g of %s cannot be below its P%g: one of %g ms and %g ms (at [%d]) is without effect",
+				d.Problem(node, path, fmt.Sprintf("P%g of %s cannot be below its P%g: one of %g ms and %g ms (at [%d]) is without effect",
 					max(l.Percentile, before.Percentile), l.Metric, min(l.Percentile, before.Percentile), l.MS, before.MS, j), "leave the looser one out")
 			}
 		}
 	}
-	if g := d.seen[goodput]; g != nil && len(limits) == 0 && d.seen[short] == nil && d.sound(goodput, list) {
-		d.problem(g, goodput, "there is no limit that requests could be within", "write limits")
+	if g := d.seen[goodput]; g != nil && len(limits) == 0 && d.seen[short] == nil && d.Sound(goodput, list) {
+		d.Problem(g, goodput, "there is no limit that requests could be within", "write limits")
 	}
 }
 
@@ -103,13 +99,13 @@ func (d *decoder) checkLimits() {
 // show no test can, so every cell would be unsure. Of ITL the samples are gaps, of which a request has many.
 func (d *decoder) checkBudget() {
 	s := d.spec
-	if len(d.problems) > 0 || s.Method != MethodVtune {
+	if len(d.Problems) > 0 || s.Method != MethodVtune {
 		return
 	}
 	check := func(path string, n *yaml.Node, percentile float64) {
 		p := min((1+s.Test.Zone)*(1-percentile/100), 0.999)
 		if need := math.Ceil(math.Log(s.Test.FalsePass) / math.Log1p(-p)); need > float64(s.Test.MaxRequests) {
-			d.problem(n, path, fmt.Sprintf("%g %% cannot be shown by test.max_requests %d: it takes %.0f even if none is beyond the limit", percentile, s.Test.MaxRequests, need),
+			d.Problem(n, path, fmt.Sprintf("%g %% cannot be shown by test.max_requests %d: it takes %.0f even if none is beyond the limit", percentile, s.Test.MaxRequests, need),
 				"write a lower percentile, or test.max_requests well above that")
 		}
 	}
@@ -130,15 +126,19 @@ func (d *decoder) checkBudget() {
 
 func (d *decoder) soundLimit(i int) bool {
 	at := fmt.Sprintf("limits[%d]", i)
-	return d.sound(at, at+".metric", at+".percentile", at+".ms")
+	return d.Sound(at, at+".metric", at+".percentile", at+".ms")
 }
 
 // checkServer: what is said twice might differ.
 func (d *decoder) checkServer() {
+	const file = "server.secrets_file"
+	if n := d.seen[file]; n != nil && !d.Own(n) && d.Sound(file) && !strings.HasPrefix(n.Value, "/") && !strings.HasPrefix(n.Value, "~/") && n.Value != "" {
+		d.Problem(n, file, "a relative path would be looked for beside each spec", "write it out from / or from ~/")
+	}
 	const path, variable = "server.cache_root", "VLLM_CACHE_ROOT"
 	if n := d.seen[path]; n != nil && n.Value != "" {
 		if _, ok := d.spec.Server.Environment[variable]; ok {
-			d.problem(n, path, variable+" stands in server.environment too", "keep one of the two")
+			d.Problem(n, path, variable+" stands in server.environment too", "keep one of the two")
 		}
 	}
 }
@@ -147,15 +147,15 @@ func (d *decoder) checkSecrets() {
 	seen := map[string]bool{}
 	for i, name := range d.spec.Server.Secrets {
 		path := fmt.Sprintf("server.secrets[%d]", i)
-		if d.bad[path] {
+		if !d.Sound(path) {
 			continue
 		}
 		n := tree.Resolve(d.seen["server.secrets"].Content[i])
 		if seen[name] {
-			d.problem(n, path, name+" stands here a second time", "")
+			d.Problem(n, path, name+" stands here a second time", "")
 		}
 		if _, ok := d.spec.Server.Environment[name]; ok {
-			d.problem(n, path, name+" stands in server.environment too", "keep one of the two")
+			d.Problem(n, path, name+" stands in server.environment too", "keep one of the two")
 		}
 		seen[name] = true
 	}

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"vtune/internal/spec/tree"
 )
 
 // What the documents show of a spec is one: each YAML block, put behind the keys that are required.
@@ -33,8 +35,8 @@ func TestTheKeysThatTheDocumentsNameExist(t *testing.T) {
 	var collect func(fs []field, prefix string)
 	collect = func(fs []field, prefix string) {
 		for _, f := range fs {
-			known[join(prefix, f.key)] = true
-			collect(f.group, join(prefix, f.key))
+			known[tree.Join(prefix, f.key)] = true
+			collect(f.group, tree.Join(prefix, f.key))
 		}
 	}
 	collect(fields(), "")

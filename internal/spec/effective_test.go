@@ -17,8 +17,8 @@ func anySpec() *rapid.Generator[*Spec] {
 		s := &Spec{
 			Model:          rapid.StringMatching(`[A-Za-z0-9/#:'"&*!é][^\x00-\x1f\x7f]{0,12}`).Draw(t, "model"),
 			System:         rapid.SampledFrom([]string{"GPU", "TPU", "CPU"}).Draw(t, "system"),
-			TensorParallel: number(1),
-			DownloadDir:    rapid.StringMatching(`(/[^\x00-\x1f\x7f]{0,12})?`).Draw(t, "download dir"),
+			TensorParallel: number(1), PipelineParallel: rapid.IntRange(1, 4).Draw(t, "stages"),
+			DownloadDir: rapid.StringMatching(`(/[^\x00-\x1f\x7f]{0,12})?`).Draw(t, "download dir"),
 			Workload: Workload{number(1), number(1), rapid.IntRange(0, 99).Draw(t, "pct"),
 				rapid.SampledFrom([]int{0, 16, 128256}).Draw(t, "vocabulary")},
 			Grid: Grid{
@@ -34,6 +34,8 @@ func anySpec() *rapid.Generator[*Spec] {
 				Memory: rapid.SampledFrom([]string{"", "0", "64000", "64G", "1t"}).Draw(t, "memory"),
 				CPUs:   number(0), GPUStyle: rapid.SampledFrom([]string{"gres", "gpus-per-node", "gpus", "none"}).Draw(t, "style"),
 				GPUType: rapid.SampledFrom([]string{"", "h100", "010"}).Draw(t, "type"), MaxParallel: number(0),
+				Pack: "off", Shape: "jobs", Nodes: 1, Container: Container{Runtime: "none"},
+				Proxy:       rapid.SampledFrom([]string{"", "http://proxy:3128", "https://[fe80::1]:80/"}).Draw(t, "proxy"),
 				Modules:     rapid.SampledFrom([][]string{nil, {"cuda/12.8"}, {"1", "null"}}).Draw(t, "modules"),
 				Environment: rapid.SampledFrom([][]string{nil, {"source /a/b", "export A=\"$(date)\"  # now"}}).Draw(t, "environment"),
 				Directives:  rapid.SampledFrom([]map[string]string{nil, {"exclusive": "", "exclude": "n[1-4],n7"}}).Draw(t, "directives"),
@@ -43,12 +45,17 @@ func anySpec() *rapid.Generator[*Spec] {
 				Flags:        rapid.SampledFrom([][]string{nil, {"--dtype", "bfloat16"}, {"--hf-overrides", `{"a": [1]}`}}).Draw(t, "flags"),
 				StartTimeout: rapid.SampledFrom([]string{"10m", "1h30m", "90s"}).Draw(t, "timeout"),
 				Secrets:      rapid.SampledFrom([][]string{nil, {"HF_TOKEN", "Y"}}).Draw(t, "secrets"),
+				SecretsFile:  rapid.SampledFrom([]string{"", "~/.config/it's", "/etc/secrets"}).Draw(t, "secrets file"),
+				MultiNode:    rapid.SampledFrom([]string{"mp", "ray"}).Draw(t, "multi-node"),
 			},
 			Method: rapid.SampledFrom([]string{MethodVtune, MethodAutoTune}).Draw(t, "method"), RateSearch: "in-job",
 			Profile: Profile{With: rapid.SampledFrom([]string{"own-start", "none"}).Draw(t, "with"), MaxIterations: number(0)},
 			Seed:    rapid.Int64Range(0, 1<<32-1).Draw(t, "seed"),
 		}
 		s.Server.CacheRoot = rapid.SampledFrom([]string{"", "/scratch/it's"}).Draw(t, "cache root")
+		if s.Scheduler == "slurm" {
+			anyOfSlurm(t, s, name)
+		}
 		if s.Method == MethodAutoTune {
 			anyOfAutoTune(t, s)
 		} else {
@@ -65,6 +72,33 @@ func anySpec() *rapid.Generator[*Spec] {
 	})
 }
 
+// anyOfSlurm draws what only jobs of Slurm can do.
+func anyOfSlurm(t *rapid.T, s *Spec, name *rapid.Generator[string]) {
+	s.Site.Collector = Collector{name.Draw(t, "collector's partition"), name.Draw(t, "collector's account"), name.Draw(t, "collector's qos")}
+	s.Site.Scratch = rapid.SampledFrom([]string{"", "/local/it's $HOME"}).Draw(t, "scratch")
+	switch rapid.SampledFrom([]string{"cells", "containers", "packs", "CPU packs", "one job", "large servers"}).Draw(t, "what of Slurm") {
+	case "containers":
+		s.Site.Container = rapid.SampledFrom([]Container{
+			{"apptainer", "/images/v.sif", []string{"/a", "/b:/c:ro"}, []string{"--no-home", "it's $(id)"}},
+			{"apptainer", "docker://org/image:1", nil, nil},
+			{"pyxis", "org/image:1", []string{"/a:ro"}, nil},
+		}).Draw(t, "container")
+	case "packs":
+		s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode, s.Method = 2, 2, 8, MethodVtune
+		s.Site.Pack = "exclusive"
+		if s.System == "CPU" {
+			s.Site.CPUs++
+		}
+	case "CPU packs":
+		s.System, s.Site.Pack, s.Site.CPUs, s.Site.Directives, s.Method = "CPU", "gpus", 8, nil, MethodVtune
+	case "one job":
+		s.System, s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode, s.Site.Shape = "GPU", 8, 3, 8, "one-job"
+		s.Site.Nodes = rapid.IntRange(3, 9).Draw(t, "nodes")
+	case "large servers":
+		s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode = 16, 2, 4
+	}
+}
+
 func anyOfAutoTune(t *rapid.T, s *Spec) {
 	s.Client = rapid.SampledFrom([]string{"vllm", "vtune"}).Draw(t, "client")
 	s.RateSearch = rapid.SampledFrom([]string{"in-job", "follow-up"}).Draw(t, "search")
@@ -75,6 +109,7 @@ func anyOfAutoTune(t *rapid.T, s *Spec) {
 
 func anyOfVtune(t *rapid.T, s *Spec) {
 	s.Client = "vtune"
+	s.Outliers = rapid.SampledFrom([]string{"mark", "repeat"}).Draw(t, "outliers")
 	s.Plan = rapid.SampledFrom([]string{"cells", "columns"}).Draw(t, "plan")
 	s.Prune = rapid.SampledFrom([]string{"bound", "model", "none"}).Draw(t, "prune")
 	s.Emulate = rapid.SampledFrom([]string{"auto", "off"}).Draw(t, "emulate")

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 
+	"vtune/internal/spec/tree"
 	"vtune/internal/spec/word"
 )
 
@@ -20,6 +21,7 @@ type field struct {
 	items []field // list of groups: the keys of one, whose places are those of the list's last item
 
 	required bool
+	ofSite   bool               // a site file may say it too, though it is no key of the site
 	def      string             // YAML of the default; empty: the zero value of the type
 	derive   func(*Spec) string // instead of def, where the default rests on other keys; called when those are known
 	method   string             // the only method that knows the key; empty: every method
@@ -32,14 +34,22 @@ type field struct {
 	orWord   bool      // text list: a single word stands for a list of one
 
 	show   string // what the template writes; without it the line is written commented out
+	brief  string // of a group: what its only line, commented out, shows where nothing of the group is written
 	sketch string // what the commented-out line shows instead of the default
 }
 
-func (f field) greatest() int64 {
-	if f.max == 0 {
-		return math.MaxInt32
+func (f field) whole() word.Whole { return word.Whole{Min: f.min, Max: f.max} }
+
+// walk visits every key that has a value, with its path.
+func walk(fs []field, prefix string, visit func(f field, path string)) {
+	for _, f := range fs {
+		path := tree.Join(prefix, f.key)
+		if f.group != nil {
+			walk(f.group, path, visit)
+			continue
+		}
+		visit(f, path)
 	}
-	return f.max
 }
 
 // fields is the whole language, in the order in which a spec is written and read.
@@ -53,7 +63,7 @@ func fields() []field {
 			at: func(s *Spec) any { return &s.TensorParallel }, show: "1"},
 		{key: "pipeline_parallel", doc: "stages of that many accelerators each; more than a node has: the server spans nodes", def: "1", min: 1,
 			at: func(s *Spec) any { return &s.PipelineParallel }},
-		{key: "download_dir", doc: "absolute path for the model's files; empty: vLLM's own", value: word.AbsolutePath(),
+		{key: "download_dir", ofSite: true, doc: "absolute path for the model's files; empty: vLLM's own", value: word.AbsolutePath(),
 			at: func(s *Spec) any { return &s.DownloadDir }, sketch: "/scratch/models"},
 		{key: "max_model_len", doc: "tokens; default: input + output, rounded up to 1024s", derive: roomyModelLen, min: 1,
 			at: func(s *Spec) any { return &s.MaxModelLen }, show: "2048"},
@@ -194,13 +204,13 @@ func siteFields() []field {
 		{key: "shape", doc: "jobs: cells queue one by one; one-job: one allocation works off all of them", def: "jobs",
 			oneOf: []string{"jobs", "one-job"}, at: func(s *Spec) any { return &s.Site.Shape }},
 		{key: "nodes", doc: "of the allocation of shape one-job", def: "1", min: 1, max: 4096, at: func(s *Spec) any { return &s.Site.Nodes }},
-		{key: "collector", doc: "where the small jobs of submit --hands-free run; default: as the others", group: []field{
+		{key: "collector", doc: "partition, account and qos of the small jobs of submit --hands-free; default: those of the others", brief: "{partition: cpu}", group: []field{
 			{key: "partition", doc: "one without GPUs", value: word.SiteName(),
 				at: func(s *Spec) any { return &s.Site.Collector.Partition }, sketch: "cpu"},
 			{key: "account", doc: "who pays", value: word.SiteName(), at: func(s *Spec) any { return &s.Site.Collector.Account }, sketch: "proj-1"},
 			{key: "qos", doc: "quality of service", value: word.SiteName(), at: func(s *Spec) any { return &s.Site.Collector.QOS }, sketch: "normal"},
 		}},
-		{key: "container", doc: "what the agent, and so the server, runs in", group: []field{
+		{key: "container", doc: "what the agent, and so the server, runs in; with mounts and options", brief: "{runtime: apptainer, image: /images/vllm.sif}", group: []field{
 			{key: "runtime", doc: "none, apptainer, or pyxis (enroot)", def: "none", oneOf: []string{"none", "apptainer", "pyxis"},
 				at: func(s *Spec) any { return &s.Site.Container.Runtime }},
 			{key: "image", doc: "a file, or what the runtime takes", value: word.Image(),
@@ -210,7 +220,7 @@ func siteFields() []field {
 			{key: "options", doc: "further options of the runtime, one word an item", value: word.Line(),
 				at: func(s *Spec) any { return &s.Site.Container.Options }, sketch: "[--no-home]"},
 		}},
-		{key: "scratch", doc: "absolute path on a node, for caches", value: word.AbsolutePath(),
+		{key: "scratch", doc: "absolute path on a node: each job has its TMPDIR there", value: word.Scratch(),
 			at: func(s *Spec) any { return &s.Site.Scratch }, sketch: "/local/scratch"},
 		{key: "proxy", doc: "URL of the way out of a node", value: word.Proxy(), at: func(s *Spec) any { return &s.Site.Proxy }, sketch: "http://proxy:3128"},
 		{key: "modules", doc: "loaded before the agent", value: word.Module(),
@@ -224,21 +234,21 @@ func siteFields() []field {
 
 func serverFields() []field {
 	return []field{
-		{key: "command", doc: "an executable, or a list: a command that vLLM's arguments follow", def: "[vllm]", orWord: true,
+		{key: "command", ofSite: true, doc: "an executable, or a list: a command that vLLM's arguments follow", def: "[vllm]", orWord: true,
 			value: word.Command(), at: func(s *Spec) any { return &s.Server.Command }},
 		{key: "flags", doc: "further flags of vllm serve, one word an item", value: word.ServerFlag(),
 			at: func(s *Spec) any { return &s.Server.Flags }, sketch: "[--kv-cache-dtype, fp8]"},
-		{key: "environment", doc: "of the server; no secrets", name: word.Variable(), value: word.VariableValue(),
+		{key: "environment", ofSite: true, doc: "of the server; no secrets", name: word.Variable(), value: word.VariableValue(),
 			at: func(s *Spec) any { return &s.Server.Environment }, sketch: "{VLLM_LOGGING_LEVEL: INFO}"},
-		{key: "secrets", doc: "names of variables to copy from your environment", value: word.Secret(),
+		{key: "secrets", ofSite: true, doc: "names of variables to copy from your environment", value: word.Secret(),
 			at: func(s *Spec) any { return &s.Server.Secrets }, sketch: "[HF_TOKEN]"},
-		{key: "secrets_file", doc: "a file of NAME=value lines, for secrets that your environment has not", value: word.HomePath(),
+		{key: "secrets_file", ofSite: true, doc: "a file of NAME=value lines, for secrets that your environment has not", value: word.HomePath(),
 			at: func(s *Spec) any { return &s.Server.SecretsFile }, sketch: "~/.config/vtune/secrets"},
-		{key: "multi_node", doc: "how a server spans nodes: mp: vLLM's own way; ray", def: "mp", oneOf: []string{"mp", "ray"},
+		{key: "multi_node", ofSite: true, doc: "how a server spans nodes: mp: vLLM's own way; ray", def: "mp", oneOf: []string{"mp", "ray"},
 			at: func(s *Spec) any { return &s.Server.MultiNode }},
-		{key: "start_timeout", doc: "how long a server may take to start: 90s, 10m, 1h", def: "10m", value: word.Duration(),
+		{key: "start_timeout", ofSite: true, doc: "how long a server may take to start: 90s, 10m, 1h", def: "10m", value: word.Duration(),
 			at: func(s *Spec) any { return &s.Server.StartTimeout }},
-		{key: "cache_root", doc: "absolute path for compile caches, which cells then share; empty: vLLM's own", value: word.AbsolutePath(),
+		{key: "cache_root", ofSite: true, doc: "absolute path for compile caches, which cells then share; empty: vLLM's own", value: word.AbsolutePath(),
 			at: func(s *Spec) any { return &s.Server.CacheRoot }, sketch: "/scratch/vllm-cache"},
 	}
 }

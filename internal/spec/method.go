@@ -52,17 +52,17 @@ func planWhere(s *Spec) string {
 
 // checkMethod refuses what a method would pass over in silence, or cannot do.
 func (d *decoder) checkMethod() {
-	if !d.sound("method") {
+	if !d.Sound("method") {
 		return
 	}
-	d.checkForeign(fields(), "")
+	d.checkForeign()
 	if d.spec.Method == MethodAutoTune {
 		d.checkAutoTune()
 		return
 	}
 	refuse := func(path, value, what, hint string) {
-		if n := d.seen[path]; n != nil && n.Value == value && d.sound(path) {
-			d.problem(n, path, what, hint)
+		if n := d.seen[path]; n != nil && n.Value == value && d.Sound(path) {
+			d.Problem(n, path, what, hint)
 		}
 	}
 	const orTheScripts = ", or write method: auto_tune"
@@ -71,15 +71,12 @@ func (d *decoder) checkMethod() {
 	refuse("workload.cache_hit_pct", "100", "100 % leaves a request no tokens of its own, and prompts could not be told apart", "write at most 99"+orTheScripts)
 }
 
-func (d *decoder) checkForeign(fs []field, prefix string) {
-	for _, f := range fs {
-		path := join(prefix, f.key)
-		if f.group != nil {
-			d.checkForeign(f.group, path)
-		} else if n := d.seen[path]; n != nil && f.foreign(d.spec.Method) {
-			d.problem(n, path, "only method "+f.method+" knows this key", "leave it out, or write method: "+f.method)
+func (d *decoder) checkForeign() {
+	walk(fields(), "", func(f field, path string) {
+		if n := d.seen[path]; n != nil && f.foreign(d.spec.Method) {
+			d.Problem(n, path, "only method "+f.method+" knows this key", "leave it out, or write method: "+f.method)
 		}
-	}
+	})
 }
 
 // checkAutoTune: the script knows one limit, and profiles in a start of its own.
@@ -91,11 +88,11 @@ func (d *decoder) checkAutoTune() {
 			continue
 		}
 		if l.Metric != "e2el" || l.Percentile != 99 || i > 0 {
-			d.problem(n, path, known, "use method: vtune")
+			d.Problem(n, path, known, "use method: vtune")
 		}
 	}
 	const with = "profile.with"
-	if n := d.seen[with]; n != nil && n.Value == "confirm" && d.sound(with) {
-		d.problem(n, with, "method auto_tune has no confirming run", "use own-start or none")
+	if n := d.seen[with]; n != nil && n.Value == "confirm" && d.Sound(with) {
+		d.Problem(n, with, "method auto_tune has no confirming run", "use own-start or none")
 	}
 }

@@ -2,22 +2,21 @@ package spec
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
+
+	"vtune/internal/spec/tree"
 )
 
 // Effective is the spec as YAML with every value written out, in the table's order; Parse gives the same Spec back.
 func (s *Spec) Effective() []byte {
-	return page("The spec of this run, with every default written out.", func(_ string, f field) Line {
+	return page("The spec of this run, with every default and what its site file said written out.", fields(), func(_ string, f field) Line {
 		return Line{Value: f.text(s), Comment: f.doc}
 	})
 }
 
 // Template is a commented spec to start from: the third use case of auto_tune.sh's README, with every other key commented out.
 func Template() []byte {
-	return page("What to tune, on what, and within which limit.\nKeys that are commented out show their default or an example.", func(_ string, f field) Line {
+	return page("What to tune, on what, and within which limit.\nKeys that are commented out show their default or an example.", fields(), func(_ string, f field) Line {
 		return f.suggestion()
 	})
 }
@@ -30,7 +29,16 @@ type Line struct {
 
 // Page is a spec with the given lines, by path; what the table says of a key follows their comments. All others are commented out.
 func Page(head string, lines map[string]Line) []byte {
-	return page(head, func(path string, f field) Line {
+	return page(head, fields(), offUnless(lines))
+}
+
+// SitePage is Page for a site file.
+func SitePage(head string, lines map[string]Line) []byte {
+	return page(head, siteFileFields(), offUnless(lines))
+}
+
+func offUnless(lines map[string]Line) func(string, field) Line {
+	return func(path string, f field) Line {
 		l, ok := lines[path]
 		if !ok {
 			l = f.suggestion()
@@ -39,7 +47,7 @@ func Page(head string, lines map[string]Line) []byte {
 		}
 		l.Comment += f.doc
 		return l
-	})
+	}
 }
 
 func (f field) suggestion() Line {
@@ -55,30 +63,44 @@ func (f field) suggestion() Line {
 }
 
 // page writes a spec by hand instead of through an encoder, which has no say over comments and blank lines.
-func page(head string, write func(path string, f field) Line) []byte {
+func page(head string, fs []field, write func(path string, f field) Line) []byte {
 	var b strings.Builder
 	for line := range strings.SplitSeq(head, "\n") {
 		fmt.Fprintf(&b, "# %s\n", line)
 	}
 	b.WriteByte('\n')
-	pageFields(&b, fields(), "", "", write)
+	pageFields(&b, fs, "", "", write)
 	return []byte(b.String())
 }
 
 func pageFields(b *strings.Builder, fs []field, prefix, indent string, write func(path string, f field) Line) {
 	wasGroup := false
 	for _, f := range fs {
-		path := join(prefix, f.key)
-		if wasGroup || f.group != nil {
+		path := tree.Join(prefix, f.key)
+		isGroup := f.group != nil
+		var line Line
+		switch {
+		case !isGroup:
+			line = write(path, f)
+		case f.brief != "" && allOff(f.group, path, write):
+			isGroup, line = false, Line{Value: f.brief, Comment: f.doc, Off: true}
+		}
+		if wasGroup || isGroup {
 			b.WriteByte('\n')
 		}
-		if wasGroup = f.group != nil; wasGroup {
+		if wasGroup = isGroup; isGroup {
 			fmt.Fprintf(b, "%s%s: # %s\n", indent, f.key, f.doc)
 			pageFields(b, f.group, path, indent+"  ", write)
 			continue
 		}
-		pageLine(b, indent, f.key, write(path, f))
+		pageLine(b, indent, f.key, line)
 	}
+}
+
+func allOff(fs []field, prefix string, write func(path string, f field) Line) bool {
+	off := true
+	walk(fs, prefix, func(f field, path string) { off = off && write(path, f).Off })
+	return off
 }
 
 // pageLine puts the comment after the first line of a value, since the others belong to a list or mapping.
@@ -115,7 +137,7 @@ func (f field) text(s *Spec) string {
 			return "null"
 		}
 	}
-	return yamlText(p)
+	return tree.Text(p)
 }
 
 func (f field) listText(limits []Limit) string {
@@ -131,75 +153,4 @@ func (f field) listText(limits []Limit) string {
 		b.WriteString("\n- {" + strings.Join(words, ", ") + "}")
 	}
 	return b.String()
-}
-
-// yamlText writes the value p points to.
-func yamlText(p any) string {
-	switch p := p.(type) {
-	case *int:
-		return strconv.Itoa(*p)
-	case *int64:
-		return strconv.FormatInt(*p, 10)
-	case *float64:
-		if *p == 0 {
-			return "null"
-		}
-		return strconv.FormatFloat(*p, 'f', -1, 64)
-	case *string:
-		return Word(*p)
-	case *[]int:
-		words := make([]string, len(*p))
-		for i, v := range *p {
-			words[i] = strconv.Itoa(v)
-		}
-		return "[" + strings.Join(words, ", ") + "]"
-	case *[]string:
-		return yamlList(*p)
-	case *map[string]string:
-		return yamlMapping(*p)
-	}
-	return "null"
-}
-
-func yamlList(items []string) string {
-	if len(items) == 0 {
-		return "[]"
-	}
-	var b strings.Builder
-	for _, item := range items {
-		b.WriteString("\n- " + Word(item))
-	}
-	return b.String()
-}
-
-func yamlMapping(m map[string]string) string {
-	if len(m) == 0 {
-		return "{}"
-	}
-	var b strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		b.WriteString("\n" + Word(key) + ": " + Word(m[key]))
-	}
-	return b.String()
-}
-
-// Word is text as YAML. It leaves bare what no version of YAML takes for anything but text. Go's quoting is YAML's double quoting: each escape
-// that it writes means the same there.
-func Word(s string) string {
-	bare := len(s) > 1 && isLetter(s[0])
-	for i := range len(s) {
-		bare = bare && (isLetter(s[i]) || s[i] >= '0' && s[i] <= '9' || strings.IndexByte("_./-", s[i]) >= 0)
-	}
-	switch strings.ToLower(s) {
-	case "null", "true", "false", "yes", "no", "on", "off":
-		bare = false
-	}
-	if bare {
-		return s
-	}
-	return strconv.Quote(s)
-}
-
-func isLetter(c byte) bool {
-	return c|0x20 >= 'a' && c|0x20 <= 'z'
 }

@@ -20,6 +20,11 @@ grid:
   max_num_batched_tokens: [512, 1024]
 `
 
+// plainSite is a site of which nothing is said.
+func plainSite() Site {
+	return Site{GPUStyle: "gres", Pack: "off", Shape: "jobs", Nodes: 1, Container: Container{Runtime: "none"}}
+}
+
 func problemsOf(t *testing.T, err error) diag.Problems {
 	t.Helper()
 	var ps diag.Problems
@@ -68,15 +73,15 @@ func TestOnlyFourKeysAreRequiredAndTheRestHasDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Spec{
-		Model: "org/model", System: "GPU", TensorParallel: 1, MaxModelLen: 2048,
+		Model: "org/model", System: "GPU", TensorParallel: 1, PipelineParallel: 1, MaxModelLen: 2048,
 		Workload: Workload{InputLen: 1800, OutputLen: 20},
 		Grid:     Grid{MaxNumSeqs: []int{128, 256}, MaxNumBatchedTokens: []int{512, 1024}},
-		Base:     ".", Scheduler: "local", Site: Site{GPUStyle: "gres"},
-		Server: Server{Command: []string{"vllm"}, StartTimeout: "10m"},
+		Base:     ".", Scheduler: "local", Site: plainSite(),
+		Server: Server{Command: []string{"vllm"}, MultiNode: "mp", StartTimeout: "10m"},
 		Method: "vtune", Client: "vtune", Plan: "columns", Prune: "bound", Emulate: "auto", Tolerance: 0.02, RateSearch: "in-job",
 		Test:     Test{Zone: 0.5, FalsePass: 0.01, FalseMiss: 0.01, MaxRequests: 3000, MaxTime: "1h"},
 		Arrivals: Arrivals{Burstiness: "1", LatencyFrom: "due"},
-		Profile:  Profile{With: "confirm", MaxIterations: 20},
+		Profile:  Profile{With: "confirm", MaxIterations: 20}, Outliers: "mark",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("spec differs (-want +got):\n%s", diff)
@@ -251,7 +256,7 @@ func TestTheScriptsMethodHasTheScriptsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	got.Model, got.Workload, got.Grid, got.Server = "", Workload{}, Grid{}, Server{}
-	want := &Spec{System: "GPU", TensorParallel: 1, MaxModelLen: 2048, Base: ".", Scheduler: "local", Site: Site{GPUStyle: "gres"},
+	want := &Spec{System: "GPU", TensorParallel: 1, PipelineParallel: 1, MaxModelLen: 2048, Base: ".", Scheduler: "local", Site: plainSite(),
 		Method: "auto_tune", Client: "vllm", RateSearch: "in-job", Profile: Profile{With: "own-start"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("spec differs (-want +got):\n%s", diff)
@@ -300,7 +305,8 @@ server:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Site{Partition: "gpu", Account: "a1", QOS: "high", CPUs: 16, GPUStyle: "gres"}
+	want := plainSite()
+	want.Partition, want.Account, want.QOS, want.CPUs = "gpu", "a1", "high", 16
 	if diff := cmp.Diff(want, s.Site); diff != "" {
 		t.Errorf("site differs (-want +got):\n%s", diff)
 	}
@@ -368,7 +374,12 @@ func TestEveryCommentedOutLineOfTheTemplateIsValid(t *testing.T) {
 		indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
 		b.WriteString(indent + strings.TrimPrefix(line[len(indent):], "# ") + "\n")
 	}
-	if _, err := Parse("template", []byte(b.String())); err != nil {
-		t.Errorf("%v\n%s", err, b.String())
+	text = strings.Replace(b.String(), "scheduler: local", "scheduler: slurm", 1) // which the keys of clusters are for
+	named := ""
+	if _, err := ParseWith("template", []byte(text), func(name string) (string, []byte, error) {
+		named = name
+		return name, []byte("x-: nothing\n"), nil
+	}); err != nil || named == "" {
+		t.Errorf("%v\n%s", err, text)
 	}
 }

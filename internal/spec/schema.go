@@ -76,7 +76,7 @@ func (f field) schema() object {
 func (f field) valueSchema() object {
 	switch f.at(&Spec{}).(type) {
 	case *int, *int64:
-		return object{"type": []string{"integer"}, "minimum": f.min, "maximum": f.greatest()}
+		return object{"type": []string{"integer"}, "minimum": f.min, "maximum": f.whole().Greatest()}
 	case *float64:
 		out := object{"type": []string{"number"}}
 		for bound, v := range f.span.Schema() {
@@ -86,7 +86,7 @@ func (f field) valueSchema() object {
 	case *[]Limit:
 		return object{"type": []string{"array"}, "items": groupSchema(f.items)}
 	case *[]int:
-		item := object{"type": []string{"integer"}, "minimum": f.min, "maximum": f.greatest()}
+		item := object{"type": []string{"integer"}, "minimum": f.min, "maximum": f.whole().Greatest()}
 		return object{"type": []string{"array"}, "items": item, "minItems": 1, "uniqueItems": true}
 	case *[]string:
 		out := object{"type": []string{"array"}, "items": textSchema(f.value)}

@@ -14,6 +14,8 @@ import (
 
 	"gopkg.in/yaml.v3"
 	"pgregory.net/rapid"
+
+	"vtune/internal/spec/tree"
 )
 
 // validate is a JSON Schema validator for the keywords that Schema uses. A keyword it does not know is a failure, so that none
@@ -91,7 +93,7 @@ func validate(schema any, value any, path string) (faults []string) {
 		}
 	}
 	for key, v := range object {
-		faults = append(faults, validate(property(s, key), v, join(path, key))...)
+		faults = append(faults, validate(property(s, key), v, tree.Join(path, key))...)
 	}
 	return faults
 }

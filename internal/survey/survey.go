@@ -5,13 +5,12 @@ package survey
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"vtune/internal/doctor"
-	"vtune/internal/spec"
+	"vtune/internal/spec/tree"
 	"vtune/jobs/slurm"
 )
 
@@ -56,11 +55,11 @@ func (p *page) blank() { p.WriteByte('\n') }
 
 // key writes a line that counts, off one that is commented out.
 func (p *page) key(key, value, comment string, args ...any) {
-	p.line(key+": "+spec.Word(value), comment, args...)
+	p.line(key+": "+tree.Word(value), comment, args...)
 }
 
 func (p *page) off(key, value, comment string, args ...any) {
-	p.line("# "+key+": "+spec.Word(value), comment, args...)
+	p.line("# "+key+": "+tree.Word(value), comment, args...)
 }
 
 func (p *page) line(text, comment string, args ...any) {
@@ -310,15 +309,4 @@ func (p *page) rest() {
 #   mounts: [/scratch, /models:/models:ro]
 #   options: [--nv]
 `)
-}
-
-// fileName is what a site may be called.
-var fileName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
-
-// Name checks the name of a site.
-func Name(s string) error {
-	if !fileName.MatchString(s) {
-		return fmt.Errorf("%q is no name for a site: letters, digits and _ . -", s)
-	}
-	return nil
 }

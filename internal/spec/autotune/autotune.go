@@ -11,6 +11,7 @@ import (
 	"vtune/internal/diag"
 	"vtune/internal/spec"
 	"vtune/internal/spec/script"
+	"vtune/internal/spec/tree"
 	"vtune/internal/spec/word"
 )
 
@@ -30,10 +31,10 @@ type variable struct {
 func scriptVariables() []variable {
 	return []variable{
 		{"BASE", "base", "", yamlPath},
-		{"MODEL", "model", "meta-llama/Llama-3.1-8B-Instruct", spec.Word},
-		{"SYSTEM", "system", "", spec.Word},
+		{"MODEL", "model", "meta-llama/Llama-3.1-8B-Instruct", tree.Word},
+		{"SYSTEM", "system", "", tree.Word},
 		{"TP", "tensor_parallel", "1", yamlNumber},
-		{"DOWNLOAD_DIR", "download_dir", "", spec.Word},
+		{"DOWNLOAD_DIR", "download_dir", "", tree.Word},
 		{"INPUT_LEN", "workload.input_len", "4000", yamlNumber},
 		{"OUTPUT_LEN", "workload.output_len", "16", yamlNumber},
 		{"MAX_MODEL_LEN", "max_model_len", "4096", yamlNumber},
@@ -44,7 +45,7 @@ func scriptVariables() []variable {
 	}
 }
 
-func yamlPath(v string) string { return spec.Word(filepath.Clean(v)) }
+func yamlPath(v string) string { return tree.Word(filepath.Clean(v)) }
 
 // yamlNumber writes bare what may be a number; whether it is one, Parse says.
 func yamlNumber(v string) string {

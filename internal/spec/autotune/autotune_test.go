@@ -115,9 +115,10 @@ func allVariables() []string {
 
 func TestEveryVariableIsTakenOverFromEachSource(t *testing.T) {
 	want := &spec.Spec{
-		Model: "/models/x", System: "GPU", TensorParallel: 4, DownloadDir: "/cache", MaxModelLen: 2048, Workload: spec.Workload{InputLen: 1800, OutputLen: 20, CacheHitPct: 60},
-		Limits: []spec.Limit{{Metric: "e2el", Percentile: 99, MS: 500}}, Grid: spec.Grid{MaxNumSeqs: []int{64, 32}, MaxNumBatchedTokens: []int{512}}, Base: "/data", Scheduler: "local", Site: spec.Site{GPUStyle: "gres"},
-		Server: spec.Server{Command: []string{"vllm"}, StartTimeout: "10m"}, Method: "auto_tune", Client: "vllm", RateSearch: "in-job",
+		Model: "/models/x", System: "GPU", TensorParallel: 4, PipelineParallel: 1, DownloadDir: "/cache", MaxModelLen: 2048, Workload: spec.Workload{InputLen: 1800, OutputLen: 20, CacheHitPct: 60},
+		Limits: []spec.Limit{{Metric: "e2el", Percentile: 99, MS: 500}}, Grid: spec.Grid{MaxNumSeqs: []int{64, 32}, MaxNumBatchedTokens: []int{512}}, Base: "/data", Scheduler: "local",
+		Site:   spec.Site{GPUStyle: "gres", Pack: "off", Shape: "jobs", Nodes: 1, Container: spec.Container{Runtime: "none"}},
+		Server: spec.Server{Command: []string{"vllm"}, MultiNode: "mp", StartTimeout: "10m"}, Method: "auto_tune", Client: "vllm", RateSearch: "in-job",
 		Profile: spec.Profile{With: "own-start"},
 	}
 	var plain, exported, caller strings.Builder

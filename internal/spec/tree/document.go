@@ -15,9 +15,9 @@ import (
 	"vtune/internal/diag"
 )
 
-// Read gives the root of the only document in data, a mapping; file is the name that positions carry. A file that is no YAML has one problem: what follows a syntax error is
-// guesswork.
-func Read(file string, data []byte) (*yaml.Node, *diag.Problem) {
+// Read gives the root of the only document in data, a mapping; file is the name that positions carry, and start the hint for who
+// has nothing to begin with. A file that is no YAML has one problem: what follows a syntax error is guesswork.
+func Read(file string, data []byte, start string) (*yaml.Node, *diag.Problem) {
 	at := func(line, col int, what, hint string) *diag.Problem {
 		return &diag.Problem{Pos: diag.Pos{File: file, Line: line, Col: col}, What: what, Hint: hint}
 	}
@@ -29,7 +29,7 @@ func Read(file string, data []byte) (*yaml.Node, *diag.Problem) {
 	err := dec.Decode(&first)
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, at(1, 1, "the file is empty", "write a spec to start from with the init command")
+		return nil, at(1, 1, "the file is empty", start)
 	case err == nil:
 		err = dec.Decode(&second)
 	}
@@ -39,11 +39,11 @@ func Read(file string, data []byte) (*yaml.Node, *diag.Problem) {
 		line, col, what, hint := syntaxError(data, err)
 		return nil, at(line, col, what, hint)
 	default:
-		return nil, at(max(second.Line, 1), max(second.Column, 1), "a second YAML document", "a spec is one document; write one file for each run")
+		return nil, at(max(second.Line, 1), max(second.Column, 1), "a second YAML document", "a file is one document; write one file for each")
 	}
 	root := first.Content[0]
 	if root.Kind != yaml.MappingNode {
-		return nil, at(root.Line, root.Column, "wants keys and values, got "+Describe(root), "write a spec to start from with the init command")
+		return nil, at(root.Line, root.Column, "wants keys and values, got "+Describe(root), start)
 	}
 	return root, nil
 }

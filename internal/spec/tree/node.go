@@ -61,3 +61,15 @@ func Literal(text string) *yaml.Node {
 	}
 	return doc.Content[0]
 }
+
+// IsText reports whether n is a scalar whose characters can be taken for text.
+func IsText(n *yaml.Node) bool {
+	if n.Kind != yaml.ScalarNode {
+		return false
+	}
+	switch n.Tag {
+	case "!!str", "!!int", "!!float", "!!timestamp":
+		return true
+	}
+	return false
+}

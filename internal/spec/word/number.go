@@ -2,6 +2,7 @@ package word
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -89,4 +90,22 @@ func Shape(v string) float64 {
 		return 0
 	}
 	return n
+}
+
+// Whole is what a whole number may be.
+type Whole struct{ Min, Max int64 } // a Max of 0: the greatest int32
+
+// Greatest is the upper end.
+func (w Whole) Greatest() int64 {
+	if w.Max == 0 {
+		return math.MaxInt32
+	}
+	return w.Max
+}
+
+func (w Whole) String() string {
+	if w.Max == 0 {
+		return fmt.Sprintf("%d or more (at most %d)", w.Min, w.Greatest())
+	}
+	return fmt.Sprintf("between %d and %d", w.Min, w.Max)
 }

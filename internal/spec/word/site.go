@@ -108,7 +108,14 @@ func FileName() Rule {
 
 // Image is a container's: a path, or a name at a registry.
 func Image() Rule {
-	return Rule{Pattern: `^([A-Za-z0-9/_.~][A-Za-z0-9_.:/@#+~-]*)?$`, Says: "a path, or an image's name"}
+	return Rule{Pattern: `^([A-Za-z0-9/_.~][A-Za-z0-9_.:/@#+~-]*)?$`, Says: "a path, or an image's name", check: func(v string) *Fault {
+		for _, start := range []string{"./", "../", "~"} {
+			if strings.HasPrefix(v, start) {
+				return &Fault{What: fmt.Sprintf("%q: jobs run in another folder, and ~ is not expanded", v), Hint: "write an absolute path"}
+			}
+		}
+		return nil
+	}}
 }
 
 // Mount is a folder of the node and where a container sees it.
@@ -119,4 +126,18 @@ func Mount() Rule {
 // Proxy is the URL of an HTTP proxy. It holds no password: scripts show it.
 func Proxy() Rule {
 	return Rule{Pattern: `^(https?://[A-Za-z0-9_.:\[\]-]+/?)?$`, Says: "a URL such as http://proxy:3128"}
+}
+
+// Scratch is an absolute path, or nothing. vLLM's processes talk over sockets below it, whose paths have at most 107 bytes: there must
+// be room for the number of a job and a name of 36 characters.
+func Scratch() Rule {
+	const most = 107 - len("/1234567890/") - 36
+	r := AbsolutePath()
+	r.check = func(v string) *Fault {
+		if len(v) > most {
+			return &Fault{What: fmt.Sprintf("is longer than %d bytes: the paths of sockets below it would not fit", most)}
+		}
+		return nil
+	}
+	return r
 }

@@ -14,6 +14,7 @@ import (
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/internal/spec"
+	"vtune/internal/spec/sites"
 	"vtune/jobs"
 	"vtune/jobs/local"
 	"vtune/templates"
@@ -82,7 +83,7 @@ func goOn(w World, dir string, r Request) (*Tuning, error) {
 	return t, nil
 }
 
-// LoadSpec is spec.Load with the hint that a file which is not there can be made.
+// LoadSpec is spec.LoadWith the site files of this user and machine, and with the hint that a file which is not there can be made.
 func LoadSpec(w World, path string) (*spec.Spec, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -91,7 +92,7 @@ func LoadSpec(w World, path string) (*spec.Spec, error) {
 	if info.IsDir() {
 		return nil, diag.Errorf(diag.Usage, "%s is a directory, not a spec", path)
 	}
-	return spec.Load(path)
+	return spec.LoadWith(path, sites.FoldersOf(w.Env).Read)
 }
 
 // PlanFor is the plan of s for what its scheduler can take.

@@ -1,0 +1,73 @@
+package spec
+
+import (
+	"slices"
+
+	"gopkg.in/yaml.v3"
+
+	"vtune/internal/spec/tree"
+)
+
+// siteFileFields are the keys of a site file: those of the spec's site, and what else a cluster has its own way of.
+func siteFileFields() []field {
+	var site, rest []field
+	for _, f := range fields() {
+		ofSite := func(g field) bool { return g.ofSite }
+		switch {
+		case f.key == "site":
+			site = slices.DeleteFunc(f.group, func(g field) bool { return g.key == "use" })
+		case f.ofSite:
+			rest = append(rest, f)
+		case slices.ContainsFunc(f.group, ofSite):
+			f.group = slices.DeleteFunc(f.group, func(g field) bool { return !g.ofSite })
+			rest = append(rest, f)
+		}
+	}
+	return append(site, rest...)
+}
+
+// readSite lays a site file below the spec.
+func (d *decoder) readSite(file string, data []byte) {
+	root, problem := tree.Read(file, data, "write a site file to start from with the site init command")
+	if problem != nil {
+		d.Problems = append(d.Problems, *problem)
+		return
+	}
+	d.Adopt(root, file, "site.")
+	d.lay(root, "", siteFileFields(), func(key string) string {
+		if slices.ContainsFunc(fields(), func(f field) bool { return f.key == key }) {
+			return key
+		}
+		return "site." + key
+	})
+}
+
+// lay notes the values of mapping n, whose paths in its own file begin with prefix; home is the path of a key in the spec.
+func (d *decoder) lay(n *yaml.Node, prefix string, fs []field, home func(key string) string) {
+	given, _ := d.keys(n, prefix, fs)
+	for _, f := range fs {
+		v, path := given[f.key], home(f.key)
+		switch {
+		case tree.IsNull(v):
+		case f.group == nil:
+			d.under[path] = v
+		case v.Kind != yaml.MappingNode:
+			d.Problem(v, path, "wants keys and values, got "+tree.Describe(v), "")
+		default:
+			d.lay(v, tree.Join(prefix, f.key), f.group, func(key string) string { return tree.Join(path, key) })
+		}
+	}
+}
+
+// CheckSite tells what is wrong with a site file by itself; what it says that does not fit a spec only ParseWith tells.
+func CheckSite(file string, data []byte) error {
+	d := newDecoder(file)
+	d.readSite(file, data)
+	walk(fields(), "", func(f field, path string) {
+		if n := d.under[path]; n != nil {
+			d.value(f, n, path)
+		}
+	})
+	d.Problems.Sort()
+	return d.Problems.Err()
+}
