@@ -60,10 +60,15 @@ var edges = map[string][]string{
 	"collect/answers":  {"internal/fsx", "internal/record", "internal/report"},
 	"collect/fleet":    {"internal/fsx", "internal/record", "internal/stat"},
 	"cmd/vtune":        nil, // the composition root: everything but the simulator
-	"cmd/vllm-sim":     nil, // another root; what it may have stands below
+	"internal/doctor":  {"internal/record", "internal/spec", "jobs", "jobs/slurm"},
+	"internal/exam":    {"internal/doctor", "internal/fsx", "internal/proc", "internal/record", "internal/vocab"},
+	"internal/survey":  {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
+
+	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
 	"cmd/bench-tuner":                   nil, // a third root: methods against the simulator
 	"cmd/vtune/internal/tuning":         nil, // the composition itself
+	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "templates"},
 	"cmd/bench-tuner/internal/contest":  {"cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/load", "internal/record", "internal/search", "internal/sim", "internal/verdict"},
 	"cmd/bench-tuner/internal/scenario": {"internal/record", "internal/sim", "internal/sim/uniform"},
 	"cmd/bench-tuner/internal/table":    {"cmd/bench-tuner/internal/contest", "cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/record", "internal/stat"},
@@ -77,7 +82,7 @@ var edges = map[string][]string{
 // effects are imports from outside that only some packages may have.
 var effects = map[string][]string{
 	"os/exec":                         {"internal/proc", "jobs/local", "jobs/slurm", "cmd/vllm-sim/internal/engine"},
-	"net/http":                        {"internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server"},
+	"net/http":                        {"internal/exam", "internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server"},
 	"text/template":                   {"templates"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
 	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/tree"},
@@ -89,7 +94,7 @@ var effects = map[string][]string{
 
 // calls are functions that only some packages may call.
 var calls = map[string][]string{
-	`\btime\.Now\b`: {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "cmd/vllm-sim/internal/server", "collect", "internal/agent", "internal/fsx", "internal/load", "internal/proc", "internal/vllm", "jobs/local"},
+	`\btime\.Now\b`: {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "cmd/vllm-sim/internal/server", "collect", "internal/agent", "internal/exam", "internal/fsx", "internal/load", "internal/proc", "internal/vllm", "jobs/local"},
 	`\bos\.Exit\b`:  {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim"},
 	`\blog\.Fatal`:  {},
 	`\bpanic\(`:     {},

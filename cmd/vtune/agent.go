@@ -13,6 +13,7 @@ import (
 	"vtune/internal/agent"
 	"vtune/internal/crew"
 	"vtune/internal/diag"
+	"vtune/internal/exam"
 	"vtune/internal/record"
 	"vtune/jobs/local"
 )
@@ -32,6 +33,9 @@ func newAgent(a *app) *cobra.Command {
 			// <run>/jobs/<job>/assignment.json: the run is found from where the assignment stands, not from what it says,
 			// so that a run directory may be mounted elsewhere on a node.
 			dir := record.Dir(filepath.Dir(filepath.Dir(filepath.Dir(path))))
+			if exam.Ordered(path) {
+				return exam.Run(c.Context(), exam.Config{Dir: dir, Assignment: path, Env: a.env, Log: a.err})
+			}
 			stop, done := stopCauses()
 			defer done()
 			code, err := agent.Run(context.WithoutCancel(c.Context()), agent.Config{

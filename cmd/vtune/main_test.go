@@ -121,7 +121,7 @@ func TestEveryExitCodeIsInTheHelp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, code := range []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "130"} {
+	for _, code := range []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "130"} {
 		if !bytes.Contains(out, []byte(fmt.Sprintf("\n  %3s  ", code))) {
 			t.Errorf("--help does not explain exit code %s", code)
 		}

@@ -21,7 +21,7 @@ func newSite(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newSiteList(a), newSiteShow(a))
+	c.AddCommand(newSiteList(a), newSiteShow(a), newSiteInit(a))
 	return c
 }
 

@@ -23,6 +23,7 @@ const (
 	Busy        Code = 7
 	Unfinished  Code = 8
 	NoAnswer    Code = 9
+	Unwell      Code = 10
 	Interrupted Code = 130
 )
 
@@ -46,6 +47,7 @@ func ExitCodes() []struct {
 		{Busy, "another collector holds this run"},
 		{Unfinished, "the run is not over yet (collect without --watch), or was cancelled"},
 		{NoAnswer, "the run is over without an answer: the probe or every cell failed"},
+		{Unwell, "doctor: at least one check failed"},
 		{Interrupted, "interrupted"},
 	}
 }
