@@ -38,7 +38,10 @@ func check(name string, v View, script []byte) error {
 	if err != nil {
 		return &fault{0, "not bash: " + err.Error(), ""}
 	}
-	if len(file.Stmts) == 0 {
+	switch {
+	case len(file.Stmts) == 0 && launches(name):
+		return lacksLaunch(0)
+	case len(file.Stmts) == 0:
 		return lacksAgent(name, 0)
 	}
 	first, last := file.Stmts[0], file.Stmts[len(file.Stmts)-1]
@@ -47,7 +50,10 @@ func check(name string, v View, script []byte) error {
 			return &fault{i + 1, "a #SBATCH line after the first command", "sbatch stops reading directives at the first command"}
 		}
 	}
-	if name == SlurmArray && runsTask(file, last, v) || name != SlurmArray && runsAgent(last, v) {
+	switch {
+	case launches(name):
+		return checkLaunch(last)
+	case name == SlurmArray && runsTask(file, last, v), name != SlurmArray && runsAgent(last, v):
 		return nil
 	}
 	return lacksAgent(name, int(last.Pos().Line()))

@@ -27,11 +27,14 @@ const (
 	Slurm      = "slurm"       // one job
 	SlurmArray = "slurm-array" // an array, whose tasks run the scripts of its jobs
 	Local      = "local"
+	// Of a server on several nodes: the program that the agent calls with the server's command line.
+	LaunchMP  = "launch-mp"  // by vLLM's own way
+	LaunchRay = "launch-ray" // on a Ray cluster
 )
 
 const extension = ".tmpl"
 
-func scripts() []string { return []string{Slurm, SlurmArray, Local} }
+func scripts() []string { return []string{Slurm, SlurmArray, Local, LaunchMP, LaunchRay} }
 
 //go:embed *.tmpl
 var embedded embed.FS

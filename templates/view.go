@@ -33,6 +33,18 @@ type View struct {
 	JobsDir   string // the folder that holds <id>/script and <id>/log of every job
 }
 
+// Nodes of the job.
+func (v View) Nodes() int { return max(1, v.Resources.Nodes) }
+
+// GPUStyle is the option that asks for GPUs. The total that gpus asks for is spread over several nodes as Slurm likes, 8 and 4 for
+// 12 on two; a server needs as many on each.
+func (v View) GPUStyle() string {
+	if v.Nodes() > 1 && v.Site.GPUStyle == "gpus" {
+		return "gpus-per-node"
+	}
+	return v.Site.GPUStyle
+}
+
 // LastTask is the highest index of the array.
 func (v View) LastTask() int { return v.Tasks - 1 }
 
@@ -54,7 +66,7 @@ func samples() []View {
 	most := least
 	most.Secrets, most.SignalLead, most.Tasks, most.Throttle = "/base/run/secrets.env", 120, 4, 2
 	most.ServerCommand, most.BenchCommand = []string{"vllm", "serve", "model"}, []string{"vllm", "bench", "serve"}
-	most.Resources = record.Resources{GPUs: 2, CPUs: 8, MemMB: 65536, Seconds: 7200}
+	most.Resources = record.Resources{GPUs: 2, Nodes: 2, CPUs: 8, MemMB: 65536, Seconds: 7200}
 	most.Site = spec.Site{
 		Partition: "gpu", Account: "team", QOS: "high", Reservation: "week", Constraint: "h200", Time: "2:00:00", Memory: "64G", CPUs: 8,
 		GPUStyle: "gres", GPUType: "h200", MaxParallel: 2, Modules: []string{"cuda"}, Environment: []string{"export A=b"},

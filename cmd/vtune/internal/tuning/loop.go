@@ -81,6 +81,9 @@ func (t *Tuning) submitAll(ctx context.Context, units []record.Unit, follow []co
 // assignment is what job j's agent is told, with what a follow-up knows on top.
 func (t *Tuning) assignment(j record.Job, f *collect.FollowUp) record.Assignment {
 	a := jobs.Assignment(t.spec, t.Plan, t.Run.ID, j)
+	if a.Server.Nodes > 1 {
+		a.Server.Launch = t.Dir.Launch()
+	}
 	if f == nil {
 		return a
 	}
