@@ -14,7 +14,7 @@ func Derive(s Snapshot) record.State {
 	st := record.State{Schema: record.Schema, Run: s.Run.ID, Policy: s.Plan.Policy, Ledger: record.Ledger{}}
 	byWork := jobsByWork(s)
 	for _, j := range s.Jobs {
-		st.Accelerators = max(st.Accelerators, j.Resources.GPUs)
+		st.Accelerators = max(st.Accelerators, j.Resources.GPUs*max(1, j.Resources.Nodes))
 		if j.Result == nil {
 			continue
 		}

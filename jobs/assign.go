@@ -14,6 +14,7 @@ func Assignment(s *spec.Spec, p record.Plan, run string, j record.Job) record.As
 		Server: record.Server{
 			Command: s.Server.Command, Environment: environment(s), Flags: s.Server.Flags,
 			Model: s.Model, System: s.System, TensorParallel: s.TensorParallel, DownloadDir: s.DownloadDir,
+			PipelineParallel: several(s.PipelineParallel), Nodes: j.Resources.Nodes,
 			MaxModelLen: s.MaxModelLen, StartTimeoutSeconds: s.Server.StartSeconds(),
 		},
 		Workload: record.Workload{

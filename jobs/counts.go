@@ -101,7 +101,7 @@ func shapeCounts(s *spec.Spec, cs []record.Cell, shape record.Shape, throughput 
 	case string(record.ProfileConfirm):
 		sc.FollowUp += traceSeconds
 	}
-	sc.Accelerator = math.Round(float64(s.TensorParallel) * (float64(servers)*sc.OtherJob + sc.FollowUp))
+	sc.Accelerator = math.Round(float64(Accelerators(s)) * (float64(servers)*sc.OtherJob + sc.FollowUp))
 	sc.FirstJob, sc.OtherJob, sc.FollowUp = math.Round(sc.FirstJob), math.Round(sc.OtherJob), math.Round(sc.FollowUp)
 	return sc
 }

@@ -153,9 +153,32 @@ func Job(s *spec.Spec, k record.Kind, cell string, n int) record.Job {
 func resources(s *spec.Spec) record.Resources {
 	r := record.Resources{CPUs: s.Site.CPUs, MemMB: s.Site.MemoryMB(), Seconds: s.Site.TimeSeconds()}
 	if s.System == "GPU" {
-		r.GPUs = s.TensorParallel
+		r.Nodes, r.GPUs = span(s)
 	}
 	return r
+}
+
+// Accelerators that one server takes, on all its nodes together.
+func Accelerators(s *spec.Spec) int { return s.TensorParallel * max(1, s.PipelineParallel) }
+
+// span is how many nodes a server takes (0: one, or nobody said what a node has), and how many GPUs on each.
+func span(s *spec.Spec) (nodes, gpus int) {
+	world := Accelerators(s)
+	if s.Site.GPUsPerNode <= 0 || world <= s.Site.GPUsPerNode {
+		return 0, world
+	}
+	nodes = ceil(world, s.Site.GPUsPerNode)
+	return nodes, ceil(world, nodes)
+}
+
+func ceil(a, b int) int { return (a + b - 1) / b }
+
+// several is n where a record says 0 for one.
+func several(n int) int {
+	if n <= 1 {
+		return 0
+	}
+	return n
 }
 
 func cells(s *spec.Spec) []record.Cell {

@@ -127,3 +127,31 @@ func BenchmarkPlan10000Cells(b *testing.B) {
 		}
 	}
 }
+
+func TestAServerTakesAsManyNodesAsItsGPUsNeed(t *testing.T) {
+	for _, c := range []struct{ tensor, pipeline, perNode, nodes, gpus int }{
+		{2, 0, 0, 0, 2},
+		{8, 1, 8, 0, 8},
+		{4, 2, 8, 0, 8},
+		{8, 2, 8, 2, 8},
+		{16, 1, 8, 2, 8},
+		{4, 3, 8, 2, 6},
+		{2, 3, 2, 3, 2},
+		{8, 2, 0, 0, 16}, // nobody said what a node has
+	} {
+		s := grid([]int{8}, []int{2048})
+		s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode = c.tensor, c.pipeline, c.perNode
+		j := Job(s, record.KindProbe, "", 1)
+		if j.Resources.Nodes != c.nodes || j.Resources.GPUs != c.gpus {
+			t.Errorf("%+v: %d nodes with %d GPUs each", c, j.Resources.Nodes, j.Resources.GPUs)
+		}
+		if a := Assignment(s, Plan(s, Options{}), "r", j); a.Server.Nodes != c.nodes || max(1, a.Server.PipelineParallel) != max(1, c.pipeline) {
+			t.Errorf("%+v: the assignment says %+v", c, a.Server)
+		}
+	}
+	s := grid([]int{8}, []int{2048})
+	s.System, s.PipelineParallel, s.Site.GPUsPerNode = "CPU", 2, 1
+	if r := Job(s, record.KindProbe, "", 1).Resources; r.Nodes != 0 || r.GPUs != 0 {
+		t.Errorf("without GPUs: %+v", r)
+	}
+}

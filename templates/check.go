@@ -39,7 +39,10 @@ func check(name string, v View, script []byte) error {
 	if err != nil {
 		return &fault{0, "not bash: " + err.Error(), ""}
 	}
-	if len(file.Stmts) == 0 {
+	switch {
+	case len(file.Stmts) == 0 && launches(name):
+		return lacksLaunch(0)
+	case len(file.Stmts) == 0:
 		return lacksAgent(name, 0)
 	}
 	first, last := file.Stmts[0], file.Stmts[len(file.Stmts)-1]
@@ -47,6 +50,9 @@ func check(name string, v View, script []byte) error {
 		if strings.HasPrefix(line, "#SBATCH") && uint(i+1) > first.Pos().Line() {
 			return &fault{i + 1, "a #SBATCH line after the first command", "sbatch stops reading directives at the first command"}
 		}
+	}
+	if launches(name) {
+		return checkLaunch(last)
 	}
 	runs := false
 	switch name {

@@ -28,11 +28,14 @@ const (
 	SlurmArray = "slurm-array" // an array, whose tasks run the scripts of its jobs
 	SlurmCrew  = "crew"        // an allocation that works off several jobs
 	Local      = "local"
+	// Of a server on several nodes: the program that the agent calls with the server's command line.
+	LaunchMP  = "launch-mp"  // by vLLM's own way
+	LaunchRay = "launch-ray" // on a Ray cluster
 )
 
 const extension = ".tmpl"
 
-func scripts() []string { return []string{Slurm, SlurmArray, SlurmCrew, Local} }
+func scripts() []string { return []string{Slurm, SlurmArray, SlurmCrew, Local, LaunchMP, LaunchRay} }
 
 //go:embed *.tmpl
 var embedded embed.FS

@@ -226,7 +226,7 @@ func TestABadTemplateIsRefusedWithItsPlace(t *testing.T) {
 	const agent = "exec {{sh .Agent}} agent {{sh .Assignment}}\n"
 	for _, c := range []struct{ name, file, text, want string }{
 		{"does not parse", "slurm.tmpl", "#!/bin/bash\n{{if}}\n" + agent, "slurm.tmpl:2: missing value for if"},
-		{"names no field", "slurm.tmpl", "#!/bin/bash\n# {{.Nodes}}\n" + agent, "slurm.tmpl:2:4: "},
+		{"names no field", "slurm.tmpl", "#!/bin/bash\n# {{.Hosts}}\n" + agent, "slurm.tmpl:2:4: "},
 		{"names an unsafe function", "slurm.tmpl", "#!/bin/bash\n" + `{{quote .Run}}` + "\n" + agent, `slurm.tmpl:2: function "quote" not defined`},
 		{"reads the environment", "local.tmpl", "#!/bin/bash\n" + `{{env "HOME"}}` + "\n" + agent, `local.tmpl:2: function "env" not defined`},
 		{"is not bash", "slurm.tmpl", "#!/bin/bash\nif true\n" + agent, "slurm.tmpl:2: not bash: "},

@@ -51,12 +51,13 @@ type Crew struct {
 // NodeCount is how many nodes the job takes.
 func (v View) NodeCount() int { return max(1, v.Resources.Nodes) }
 
-// GPUs is what the site's option asks for: gpus counts those of the whole job, every other style those of a node.
-func (v View) GPUs() int {
-	if v.Site.GPUStyle == "gpus" {
-		return v.Resources.GPUs * v.NodeCount()
+// GPUStyle is the option that asks for GPUs. The total that gpus asks for is spread over several nodes as Slurm likes, 8 and 4 for
+// 12 on two; a server needs as many on each.
+func (v View) GPUStyle() string {
+	if v.NodeCount() > 1 && v.Site.GPUStyle == "gpus" {
+		return "gpus-per-node"
 	}
-	return v.Resources.GPUs
+	return v.Site.GPUStyle
 }
 
 // LastTask is the highest index of the array.
@@ -80,7 +81,7 @@ func samples() []View {
 	most := least
 	most.Secrets, most.SignalLead, most.Tasks, most.Throttle = "/base/run/secrets.env", 120, 4, 2
 	most.ServerCommand, most.BenchCommand = []string{"vllm", "serve", "model"}, []string{"vllm", "bench", "serve"}
-	most.Resources = record.Resources{GPUs: 2, CPUs: 8, MemMB: 65536, Seconds: 7200}
+	most.Resources = record.Resources{GPUs: 2, Nodes: 2, CPUs: 8, MemMB: 65536, Seconds: 7200}
 	most.System, most.SecretNames, most.Folders = "GPU", []string{"TOKEN"}, []string{"/models"}
 	most.Site = spec.Site{
 		Scratch: "/scratch", Proxy: "http://proxy:3128",

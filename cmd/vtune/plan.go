@@ -66,11 +66,18 @@ func serversAtOnce(s *spec.Spec, slots int) int {
 	if slots <= 0 {
 		slots = local.DetectSlots()
 	}
-	servers := max(1, slots/s.TensorParallel)
+	servers := max(1, slots/jobs.Accelerators(s))
 	if s.Site.MaxParallel > 0 {
 		servers = min(servers, s.Site.MaxParallel)
 	}
 	return servers
+}
+
+func gpus(r record.Resources) string {
+	if r.Nodes > 1 {
+		return fmt.Sprintf("%d x %d", r.Nodes, r.GPUs)
+	}
+	return fmt.Sprint(r.GPUs)
 }
 
 func printPlan(w io.Writer, s *spec.Spec, p record.Plan, servers int) error {
@@ -87,7 +94,7 @@ func printPlan(w io.Writer, s *spec.Spec, p record.Plan, servers int) error {
 			if u.Crew != nil {
 				name = u.ID + ": " + j.ID
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", name, j.Kind, orDash(served(j)), j.Resources.GPUs, orDash(edges(j.Needs)))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", name, j.Kind, orDash(served(j)), gpus(j.Resources), orDash(edges(j.Needs)))
 		}
 		for _, r := range u.Riders {
 			fmt.Fprintf(t, "%s\t%s\t%s\t\ton the server of %s\n", r.ID, r.Kind, served(r), u.Jobs[0].ID)

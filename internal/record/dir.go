@@ -18,6 +18,7 @@ func (d Dir) Spec() string        { return d.path("spec.yaml") }
 func (d Dir) Effective() string   { return d.path("effective.yaml") }
 func (d Dir) Plan() string        { return d.path("plan.json") }
 func (d Dir) Agent() string       { return d.path("bin", "vtune") }
+func (d Dir) Launch() string      { return d.path("bin", "launch") } // starts a server on every node of its job
 func (d Dir) Secrets() string     { return d.path("secrets.env") }
 func (d Dir) Environment() string { return d.path("environment.json") } // 0600: the submitter's, for jobs that others submit
 func (d Dir) Templates() string   { return d.path("templates") }

@@ -94,6 +94,11 @@ func Launch(ctx context.Context, h Host, serve vllm.Serve, uds bool, logPath str
 	}
 	serve.Port, serve.Socket = s.Port, s.Socket
 	s.serve = serve
+	meeting, err := s.meeting()
+	if err != nil {
+		s.removeSocket()
+		return nil, err
+	}
 	log, err := os.OpenFile(logPath, os.O_APPEND|os.O_CREATE|os.O_WRONLY, h.LogMode)
 	if err != nil {
 		s.removeSocket()
@@ -106,7 +111,7 @@ func Launch(ctx context.Context, h Host, serve vllm.Serve, uds bool, logPath str
 	}
 	s.began = h.Now()
 	s.process, err = proc.Start(proc.Spec{
-		Argv: serve.Argv(), Env: slices.Concat(h.Env, serve.Env(s.Key)), Dir: h.Dir,
+		Argv: serve.Argv(), Env: slices.Concat(h.Env, serve.Env(s.Key), meeting), Dir: h.Dir,
 		Stdout: log, Stderr: log, Mark: h.Mark, DieWithCaller: true,
 	})
 	if err != nil {
@@ -261,6 +266,7 @@ func (s *Server) Stop(ctx context.Context) {
 		grace = min(grace, hurry)
 	}
 	ctx = context.WithoutCancel(ctx)
+	s.interrupt(ctx, grace)
 	if _, err := s.process.Stop(ctx, grace); err != nil {
 		s.host.Say("%v", err)
 	}

@@ -30,7 +30,7 @@ type Machine struct {
 	traffic             float64 // bytes per second
 	launch              float64 // seconds
 	graphs              int     // tokens up to which there is a graph
-	latency, moved      float64 // of all-reduces: seconds of a step, bytes of a token
+	latency, moved      float64 // between GPUs: seconds of a step, bytes of a token
 	link                float64 // bytes per second
 }
 
@@ -97,7 +97,7 @@ func (c *Machine) Cost(b Batch) (time.Duration, error) {
 		launch = c.launch
 	}
 	overhead := (c.cfg.Hardware.StepMicros + c.cfg.Hardware.SeqMicros*float64(b.Seqs)) * 1e-6
-	if c.cfg.Options.TensorParallel > 1 {
+	if c.latency > 0 {
 		overhead += c.latency + tokens*c.moved/c.link
 	}
 	seconds := (max(compute, traffic, launch) + overhead) * c.pace * c.jitter(c.cfg.Noise)
@@ -113,9 +113,16 @@ func (c *Machine) price() {
 	c.weights, c.kv = (m.blockParameters()+m.headParameters())*float64(m.WeightBytes), m.kvBytes()
 	c.traffic = h.GBPerSecond * 1e9 * h.MemoryShare * tp
 	c.launch, c.graphs = launchMicros*1e-6*float64(m.Layers), graphSize(o)
+	c.link = h.LinkGBPerSec * 1e9
+	hidden := float64(m.Hidden * m.WeightBytes)
 	// Two all-reduces a layer; each has a latency and moves the hidden states.
-	all := 2 * float64(m.Layers)
-	c.latency, c.moved, c.link = all*8e-6, all*float64(m.Hidden*m.WeightBytes)*2*(tp-1)/tp, h.LinkGBPerSec*1e9
+	if o.TensorParallel > 1 {
+		all := 2 * float64(m.Layers)
+		c.latency, c.moved = all*8e-6, all*hidden*2*(tp-1)/tp
+	}
+	// Between two stages the hidden states go once, over the same kind of link: what a network adds is not simulated.
+	hops := float64(o.stages() - 1)
+	c.latency, c.moved = c.latency+hops*20e-6, c.moved+hops*hidden
 }
 
 // jitter is log-normal, so that no noise makes a step take negative time.

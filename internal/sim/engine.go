@@ -120,6 +120,8 @@ func Check(c Config) error {
 		return refuse("User-specified max_model_len (%d) is greater than the derived max_model_len (max_position_embeddings=%d in model's config.json).", o.MaxLength, c.Model.MaxLength)
 	case o.TensorParallel < 1:
 		return refuse("tensor_parallel_size must be at least 1, got %d.", o.TensorParallel)
+	case o.PipelineParallel < 0 || o.PipelineParallel > c.Model.Layers:
+		return refuse("pipeline_parallel_size must be from 1 to the number of layers (%d), got %d.", c.Model.Layers, o.PipelineParallel)
 	case c.Model.Heads%o.TensorParallel != 0:
 		return refuse("Total number of attention heads (%d) must be divisible by tensor parallel size (%d).", c.Model.Heads, o.TensorParallel)
 	}

@@ -10,12 +10,16 @@ import (
 // Options are the server's flags that the engine depends on, already defaulted.
 type Options struct {
 	TensorParallel int
-	MaxSeqs        int     // --max-num-seqs
-	MaxTokens      int     // --max-num-batched-tokens, the budget of a step
-	Utilization    float64 // --gpu-memory-utilization
-	MaxLength      int     // --max-model-len
-	PrefixCaching  bool
-	Eager          bool // --enforce-eager: no compilation, no CUDA graphs
+	// PipelineParallel is the number of stages, each with the layers that follow the last one's; 0: one. A batch passes through all of
+	// them before the next one begins. The real scheduler fills the pipeline with as many batches as there are stages, so a real
+	// server of several stages has the latency of a simulated one and more throughput.
+	PipelineParallel int
+	MaxSeqs          int     // --max-num-seqs
+	MaxTokens        int     // --max-num-batched-tokens, the budget of a step
+	Utilization      float64 // --gpu-memory-utilization
+	MaxLength        int     // --max-model-len
+	PrefixCaching    bool
+	Eager            bool // --enforce-eager: no compilation, no CUDA graphs
 }
 
 // DefaultOptions are those of vLLM 0.20 and later for this GPU and model.
@@ -26,6 +30,9 @@ func DefaultOptions(h Hardware, m Model) Options {
 	}
 	return o
 }
+
+// stages of the pipeline.
+func (o Options) stages() int { return max(1, o.PipelineParallel) }
 
 // BlockSize is the number of tokens in one block of KV cache.
 const BlockSize = 16
@@ -68,14 +75,14 @@ const otherGiB = 0.3
 // first, then weights are loaded, one full step is profiled, and what remains
 // of the budget becomes KV cache. heldGiB belongs to other processes.
 func divide(h Hardware, m Model, o Options, heldGiB float64) (Memory, error) {
-	tp := float64(o.TensorParallel)
+	tp, pp := float64(o.TensorParallel), float64(o.stages())
 	mem := Memory{
 		Total:      h.MemoryGiB,
 		Free:       max(0, h.MemoryGiB-h.ReservedGiB-heldGiB),
 		Budget:     o.Utilization * h.MemoryGiB,
-		Weights:    m.WeightsGiB() / tp,
+		Weights:    m.WeightsGiB() / tp / pp,
 		Activation: activationGiB(m, o.MaxTokens, o.MaxSeqs) / tp,
-		Graphs:     graphsGiB(m, o),
+		Graphs:     graphsGiB(m, o) / pp,
 	}
 	if mem.Free < mem.Budget {
 		err := memoryError("ValueError", "Free memory on device cuda:0 (%s/%s GiB) on startup is less than desired GPU memory utilization (%s, %s GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.",
@@ -95,7 +102,7 @@ func divide(h Hardware, m Model, o Options, heldGiB float64) (Memory, error) {
 	if mem.KVCache <= 0 {
 		return mem, memoryError("ValueError", "No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing the engine. See https://docs.vllm.ai/en/latest/configuration/conserving_memory/ for more details.")
 	}
-	perToken := m.kvBytes() / tp / gib
+	perToken := m.kvBytes() / tp / pp / gib
 	mem.Blocks = int(mem.KVCache / (perToken * BlockSize))
 	mem.KVTokens = mem.Blocks * BlockSize
 	mem.Concurrency = float64(mem.KVTokens) / float64(o.MaxLength)

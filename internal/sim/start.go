@@ -65,6 +65,10 @@ func CompileKey(c Config) string {
 	if c.Options.Eager {
 		return ""
 	}
-	return fmt.Sprintf("%s-l%d-h%d-tp%d-len%d-tokens%d-graphs%d", c.Model.Name, c.Model.Layers, c.Model.Hidden,
+	key := fmt.Sprintf("%s-l%d-h%d-tp%d-len%d-tokens%d-graphs%d", c.Model.Name, c.Model.Layers, c.Model.Hidden,
 		c.Options.TensorParallel, c.Options.MaxLength, c.Options.MaxTokens, graphSize(c.Options))
+	if c.Options.PipelineParallel > 1 {
+		key += fmt.Sprintf("-pp%d", c.Options.PipelineParallel)
+	}
+	return key
 }

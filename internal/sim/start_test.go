@@ -173,3 +173,35 @@ func FuzzParseModel(f *testing.F) {
 		}
 	})
 }
+
+// Two stages have half the layers each, so half the weights and twice the tokens of cache and more; a batch still passes through all
+// layers, and once from GPU to GPU.
+func TestAPipelineHalvesMemoryAndNotTime(t *testing.T) {
+	one := h200(32, 2048)
+	one.Noise = 0
+	two := one
+	two.Options.PipelineParallel = 2
+	a, err := NewMachine(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := NewMachine(two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, y := a.Memory(), b.Memory(); y.Weights != x.Weights/2 || y.KVTokens <= 2*x.KVTokens {
+		t.Errorf("one stage: %+v\ntwo:       %+v", x, y)
+	}
+	for _, tokens := range []int{1, 2048} {
+		var batch Batch
+		batch.Add(tokens, 0, true)
+		x, err1 := a.Cost(batch)
+		y, err2 := b.Cost(batch)
+		if err1 != nil || err2 != nil || y <= x || y > x+x/10 {
+			t.Errorf("a step of %d tokens takes %v in one stage and %v in two (%v, %v)", tokens, x, y, err1, err2)
+		}
+	}
+	if CompileKey(one) == CompileKey(two) {
+		t.Error("stages of other layers share their compiled code")
+	}
+}

@@ -52,6 +52,24 @@ func TestAUsersLoadFormatReplacesDummy(t *testing.T) {
 	}
 }
 
+// One client loads a server however many nodes it has, so only the server goes by the launch program.
+func TestOnSeveralNodesAServerIsStartedByTheLaunchProgram(t *testing.T) {
+	s := serve()
+	s.Server.Launch, s.Server.PipelineParallel, s.Server.Nodes = "/run/bin/launch", 2, 2
+	want := []string{"/run/bin/launch", "apptainer", "exec", "vllm", "serve", "meta-llama/Llama-3.1-8B-Instruct", "--host", "127.0.0.1", "--port", "40123",
+		"--gpu-memory-utilization", "0.97", "--max-num-seqs", "128", "--max-num-batched-tokens", "512", "--tensor-parallel-size", "2",
+		"--pipeline-parallel-size", "2", "--enable-prefix-caching", "--load-format", "dummy", "--max-model-len", "4096"}
+	if d := cmp.Diff(want, s.Argv()); d != "" {
+		t.Error(d)
+	}
+	if argv := s.Public(); argv[0] != s.Server.Launch {
+		t.Errorf("a person would start one node: %v", argv)
+	}
+	if argv := (Bench{Server: s.Server}).Argv(); argv[0] != "apptainer" {
+		t.Errorf("the client would be started on every node: %v", argv)
+	}
+}
+
 func TestWithoutADownloadDirectoryTheFlagIsLeftOut(t *testing.T) {
 	if argv := strings.Join(serve().Argv(), " "); strings.Contains(argv, "download-dir") {
 		t.Error(argv)

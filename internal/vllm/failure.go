@@ -56,8 +56,16 @@ var refusals = [...]*regexp.Regexp{
 	regexp.MustCompile(`^Value error, `), // pydantic's line below "ValidationError: 1 validation error for …"
 	regexp.MustCompile(`(?i)not a valid model identifier|repository not found|invalid repository id|does not appear to have a file named`),
 	regexp.MustCompile(`^([\w.]+\.)?(\w*ValidationError|ValueError|NotImplementedError|ModuleNotFoundError|ImportError|PackageNotFoundError|OSError|FileNotFoundError|RepositoryNotFoundError|GatedRepoError|LocalEntryNotFoundError|StrictDataclass\w*Error)\b`),
-	regexp.MustCompile(`: (command not found|No such file or directory|Permission denied)$`), // of a prefix that is a shell script
+	regexp.MustCompile(`: (command not found|exec: \S+: not found|No such file or directory|Permission denied)$`), // of a prefix that is a shell script
 }
+
+// What srun says of a server on several nodes. It is not the engine's word: an engine's own error, on whichever node, goes before.
+var (
+	launcher = regexp.MustCompile(`^(srun|slurmstepd[^: ]*): `)
+	// unlaunched: no rank of the server ever ran.
+	unlaunched = regexp.MustCompile(`^srun: (fatal: |error: (Unable to (create step|confirm allocation|allocate resources)|Task launch |Only allocated ))`)
+	rankEnded  = regexp.MustCompile(`^srun: error: .*: tasks? .*: `)
+)
 
 var (
 	exception = regexp.MustCompile(`^([A-Za-z_]\w*\.)*[A-Za-z_]\w*(Error|Exception|Interrupt): \S`)
@@ -73,7 +81,7 @@ var (
 // Classify finds the cause of a server's end. A server that had been healthy had nothing against its flags, so then only
 // memory and crash remain.
 func Classify(e Exit) *Failure {
-	lines, last := split(e.Log)
+	lines, launch, last := split(e.Log)
 	for _, s := range symptoms {
 		if e.Healthy && s.cause != record.CauseOOM {
 			continue
@@ -81,6 +89,9 @@ func Classify(e Exit) *Failure {
 		if l, ok := first(lines, s.line); ok {
 			return &Failure{Cause: s.cause, Message: l, Free: free(l)}
 		}
+	}
+	if l, ok := first(launch, unlaunched); ok && !e.Healthy && len(lines) == 0 {
+		return &Failure{Cause: record.CauseLaunch, Message: l}
 	}
 	if e.TimedOut {
 		return &Failure{Cause: record.CauseTimeout, Message: withLast(fmt.Sprintf("not healthy after %.0f s", e.Waited.Seconds()), last)}
@@ -93,6 +104,9 @@ func Classify(e Exit) *Failure {
 		}
 	}
 	if l, ok := first(lines, exception); ok {
+		return &Failure{Cause: record.CauseCrash, Message: how(e) + ": " + l}
+	}
+	if l, ok := first(launch, rankEnded); ok { // of several ends the first is the cause of the others
 		return &Failure{Cause: record.CauseCrash, Message: how(e) + ": " + l}
 	}
 	return &Failure{Cause: record.CauseCrash, Message: withLast(how(e), last)}
@@ -149,8 +163,9 @@ func first(lines []string, r *regexp.Regexp) (string, bool) {
 const messageLimit = 500
 
 // split strips every line of what vLLM's logging puts in front of it and drops blank ones. errors leaves out INFO and WARNING:
-// there vLLM gives advice about memory, ports and flags while nothing is wrong. last is the last line of any kind.
-func split(log []byte) (errors []string, last string) {
+// there vLLM gives advice about memory, ports and flags while nothing is wrong. launch is what a launcher said, last the last line
+// of any kind.
+func split(log []byte) (errors, launch []string, last string) {
 	for l := range strings.Lines(string(log)) {
 		l = colour.ReplaceAllString(strings.ToValidUTF8(l, "?"), "")
 		l = process.ReplaceAllString(strings.TrimSpace(l), "")
@@ -163,11 +178,14 @@ func split(log []byte) (errors []string, last string) {
 			continue
 		}
 		last = l
-		if !quiet {
+		switch {
+		case launcher.MatchString(l):
+			launch = append(launch, l)
+		case !quiet:
 			errors = append(errors, l)
 		}
 	}
-	return errors, last
+	return errors, launch, last
 }
 
 // printable keeps a message on one line and harmless to a terminal.

@@ -25,9 +25,14 @@ type Profiler struct {
 	Version    string // of the server, as far as it is known
 }
 
-// Argv is the whole command line. It holds no secret: any user of a machine can read the arguments of its processes.
+// Argv is the whole command line. It holds no secret: any user of a machine can read the arguments of its processes. What only
+// one of several nodes is told (its rank, the head's address) is the launch program's to add.
 func (s Serve) Argv() []string {
-	argv := append([]string{}, s.Server.Command...)
+	var argv []string
+	if s.Server.Launch != "" {
+		argv = append(argv, s.Server.Launch)
+	}
+	argv = append(argv, s.Server.Command...)
 	argv = append(argv, "serve", s.Server.Model)
 	if s.Profiler != nil && !s.Profiler.byEnvironment() {
 		argv = append(argv, "--profiler-config", s.Profiler.config())
@@ -41,8 +46,11 @@ func (s Serve) Argv() []string {
 		"--gpu-memory-utilization", number(s.Utilization),
 		"--max-num-seqs", strconv.Itoa(s.Cell.MaxNumSeqs),
 		"--max-num-batched-tokens", strconv.Itoa(s.Cell.MaxNumBatchedTokens),
-		"--tensor-parallel-size", strconv.Itoa(s.Server.TensorParallel),
-		"--enable-prefix-caching")
+		"--tensor-parallel-size", strconv.Itoa(s.Server.TensorParallel))
+	if s.Server.PipelineParallel > 1 {
+		argv = append(argv, "--pipeline-parallel-size", strconv.Itoa(s.Server.PipelineParallel))
+	}
+	argv = append(argv, "--enable-prefix-caching")
 	if !hasFlag(s.Server.Flags, "--load-format") {
 		argv = append(argv, "--load-format", "dummy")
 	}

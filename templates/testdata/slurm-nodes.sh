@@ -8,6 +8,7 @@
 #SBATCH --kill-on-invalid-dep=yes
 #SBATCH --nodes=2
 #SBATCH --ntasks=2
+#SBATCH --ntasks-per-node=1
 #SBATCH --signal=B:USR2@120
 #SBATCH --partition=gpu
 #SBATCH --account="a team"
@@ -17,14 +18,14 @@
 #SBATCH --time=1-02:00:00
 #SBATCH --mem=512G
 #SBATCH --cpus-per-task=16
-#SBATCH --gpus=h200:16
+#SBATCH --gpus-per-node=h200:8
 #SBATCH --comment="{\"reaper\": \"it's #1\"}"
 #SBATCH --exclusive
 #SBATCH --mail-type=END
 
 # Run 2026_11_23_10_30 of vtune.
 # Its agent starts a server, with the gpu-memory-utilization that the probe finds, and sends it load.
-# To do so by hand, load the environment below first, then:
+# To do so by hand, load the environment below first (in a job of 2 nodes), then:
 #   vllm serve $'a model\nrm -rf /' --port '$(id)'
 #   vllm bench serve --request-rate inf
 

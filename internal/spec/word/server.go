@@ -37,7 +37,7 @@ func Secret() Rule {
 
 func ownVariable(name string) bool {
 	switch name {
-	case "VLLM_API_KEY", "VLLM_SERVER_DEV_MODE", "VLLM_TORCH_PROFILER_DIR":
+	case "VLLM_API_KEY", "VLLM_SERVER_DEV_MODE", "VLLM_TORCH_PROFILER_DIR", "VTUNE_MASTER_PORT":
 		return true
 	}
 	return false
@@ -79,8 +79,8 @@ func ServerFlag() Rule {
 // foreignFlag refuses what vtune sets itself. argparse takes underscores for dashes, values after =, parts of a JSON value
 // after a dot, and any beginning of a flag that is not ambiguous; all of these would set the flag a second time.
 func foreignFlag(v string) *Fault {
-	if v == "-tp" {
-		v = "--tensor-parallel-size"
+	if long, ok := map[string]string{"-tp": "tensor-parallel-size", "-pp": "pipeline-parallel-size", "-n": "nnodes", "-r": "node-rank"}[v]; ok {
+		v = "--" + long
 	}
 	name, isFlag := strings.CutPrefix(v, "--")
 	if !isFlag {
@@ -119,6 +119,12 @@ func ownFlags() []struct{ name, instead string } {
 		{"max-num-seqs", "use grid.max_num_seqs"},
 		{"max-num-batched-tokens", "use grid.max_num_batched_tokens"},
 		{"tensor-parallel-size", "use tensor_parallel"},
+		{"pipeline-parallel-size", "use pipeline_parallel"},
+		{"nnodes", "use site.gpus_per_node"},
+		{"node-rank", ""},
+		{"master-addr", "set VTUNE_MASTER_ADDR in server.environment"},
+		{"master-port", ""},
+		{"headless", ""},
 		{"max-model-len", "use max_model_len"},
 		{"download-dir", "use download_dir"},
 		{"enable-prefix-caching", "it is always on, and reset between loads"},

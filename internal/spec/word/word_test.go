@@ -64,7 +64,7 @@ func TestRulesTellGoodWordsFromBadOnes(t *testing.T) {
 		{"server flag", ServerFlag(),
 			[]string{"--dtype", "bfloat16", "--load-format", "--load-format=auto", "--max-num-partial-prefills=2", "--kv_cache_dtype", "-x", "a b", `{"a": 1}`, "--max-logprobs"},
 			[]string{"--host", "--host=::", "--port=1", "--uds", "--api-key", "--gpu-memory-utilization", "--gpu_memory_utilization=0.9", "--max-num-seqs", "--max-num-batched-tokens", "--tensor-parallel-size",
-				"-tp", "--max-model-len", "--max-model", "--download-dir", "--enable-prefix-caching", "--no-enable-prefix-caching", "--no-enable-prefix", "--profiler-config", "--profiler-config.profiler",
+				"-tp", "-pp", "-n", "-r", "--pipeline-parallel-size=2", "--nnodes", "--master_addr", "--headless", "--max-model-len", "--max-model", "--download-dir", "--enable-prefix-caching", "--no-enable-prefix-caching", "--no-enable-prefix", "--profiler-config", "--profiler-config.profiler",
 				"--served-model-name", "--hf-token=hf_x", "--dtype half", "a\nb", "a\x00"}},
 		{"directive", Directive(), []string{"exclude", "nodelist", "exclusive", "mail-type", "core-spec"},
 			[]string{"", "--exclude", "Exclude", "output", "error", "array", "dependency", "job-name", "requeue", "signal", "chdir", "export", "wrap", "parsable", "partition", "mem", "gres", "nonsense", "a\nb", "a b"}},

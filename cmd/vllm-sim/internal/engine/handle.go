@@ -129,7 +129,7 @@ func (e *Handle) ToldToStop(w cli.World) bool {
 	select {
 	case <-w.Signals:
 		return true
-	case <-time.After(100 * time.Millisecond):
+	case <-time.After(signalSpread):
 		return false
 	}
 }

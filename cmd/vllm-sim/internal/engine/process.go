@@ -23,6 +23,9 @@ const orphanLife = 10 * time.Minute
 // shutdownTime is what the real processes take to end after SIGTERM.
 const shutdownTime = 2200 * time.Millisecond
 
+// signalSpread is how far apart processes may notice one signal to all of them.
+const signalSpread = 100 * time.Millisecond
+
 // flushEvery is the shortest real time between two reports of tokens. At large
 // time scales a step takes less than a timer can tell, so several are computed
 // and reported together.
@@ -47,6 +50,7 @@ type process struct {
 	due    time.Time // end of the last step
 	ended  int
 	trace  *trace
+	lost   <-chan error // a rank of another node; nil: there are none
 }
 
 // Run is the body of the engine process.
@@ -59,7 +63,6 @@ func Run(w cli.World) error {
 	}
 	go p.orders.fill(dec)
 	err := p.live()
-	var start *sim.StartError
 	switch {
 	case errors.Is(err, errShutdown):
 		select {
@@ -73,10 +76,17 @@ func Run(w cli.World) error {
 		case <-w.Signals:
 		}
 		return nil
-	case errors.As(err, &start):
-		return p.die(start.Error())
 	}
-	return p.die("RuntimeError: " + err.Error())
+	return p.die(exception(err))
+}
+
+// exception is an error as Python's last line of a traceback has it.
+func exception(err error) string {
+	var start *sim.StartError
+	if errors.As(err, &start) {
+		return start.Error()
+	}
+	return "RuntimeError: " + err.Error()
 }
 
 // die logs as the real engine does: the cause twice, once with a level and
@@ -153,6 +163,17 @@ func (p *process) start() error {
 		return p.wait(1000 * time.Hour)
 	case p.Faults.CrashAtStart:
 		return errors.New("simulated crash at start (VLLM_SIM_FAIL)")
+	}
+	if g := p.Group; g != nil {
+		p.log.Info("multiproc_executor.py:155", "DP group leader: node_rank=0, master_addr=%s, world_size=%d, local_world_size=%d", g.Address, g.Tensor*g.Pipeline, len(p.Devices))
+		var err error
+		p.lost, err = g.muster(p.real(meetTime), p.orders.ended)
+		if told := p.orders.why(); told != nil {
+			return told
+		}
+		if err != nil {
+			return err
+		}
 	}
 	err := l.claim(p.Devices, func(heldGiB float64) (takeGiB float64, err error) {
 		c.HeldGiB = heldGiB
@@ -276,8 +297,22 @@ func (p *process) until(due time.Time) error {
 		return nil
 	case <-p.orders.ended:
 		return p.orders.why()
+	case err := <-p.lost:
+		return p.bereft(err)
 	case <-p.world.Signals:
 		return errShutdown
+	}
+}
+
+// bereft is how the loss of a rank ends this one. A signal to all ranks may reach the other first.
+func (p *process) bereft(loss error) error {
+	select {
+	case <-p.world.Signals:
+		return errShutdown
+	case <-p.orders.ended:
+		return p.orders.why()
+	case <-time.After(signalSpread):
+		return loss
 	}
 }
 
@@ -288,6 +323,8 @@ func (p *process) idle() error {
 		return nil
 	case <-p.orders.ended:
 		return p.orders.why()
+	case err := <-p.lost:
+		return p.bereft(err)
 	case <-p.world.Signals:
 		return errShutdown
 	}

@@ -13,9 +13,10 @@ type Start struct {
 	Dummy      bool    // weights are made up and cost no time
 	Scale      float64 // virtual seconds per real second
 	Faults     Faults
-	Devices    []string // one a GPU of the tensor-parallel group
+	Devices    []string // one a GPU of this node
 	MachineDir string
 	Profiler   *Profiler
+	Group      *Group // of a server on several nodes; nil: one
 }
 
 // OrderKind says what the API server wants.

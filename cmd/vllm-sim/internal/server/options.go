@@ -22,6 +22,8 @@ type serveOptions struct {
 	apiKey     string
 	devMode    bool
 	scale      float64 // as it is told: a slow node does not know that it is
+	headless   bool
+	ray        string // address of the Ray cluster to run on; empty: none
 	engine     engine.Start
 }
 
@@ -35,15 +37,17 @@ func parseServe(args []string, env func(string) string) (serveOptions, error) {
 	const unset = math.MinInt
 	seqs, tokens, length, seed, utilization := unset, unset, unset, 0, math.NaN()
 	var loadFormat, profilerJSON, modelFlag, dtype string
-	tp, prefix, eager := 1, true, false
+	prefix, eager := true, false
+	p := parallel{tensor: 1, pipeline: 1, nodes: 1, host: "127.0.0.1", port: 29501}
 	flags := append(own.Flags(),
 		cli.String("model", &modelFlag), cli.String("served-model-name", &o.servedName),
 		cli.String("host", &o.host), cli.Int("port", &o.port), cli.String("uds", &o.uds), cli.String("api-key", &o.apiKey),
 		cli.Float("gpu-memory-utilization", &utilization), cli.Float("device-memory-utilization", &utilization),
 		cli.Int("max-num-seqs", &seqs), cli.Int("max-num-batched-tokens", &tokens), cli.Int("max-model-len", &length),
-		cli.Int("tensor-parallel-size", &tp), cli.Int("tp", &tp), cli.Int("seed", &seed),
+		cli.Int("seed", &seed),
 		cli.String("load-format", &loadFormat), cli.String("profiler-config", &profilerJSON), cli.String("dtype", &dtype),
 	)
+	flags = append(flags, p.flags()...)
 	flags = append(flags, cli.Switch("enable-prefix-caching", &prefix)...)
 	flags = append(flags, cli.Switch("enforce-eager", &eager)...)
 	flags = append(flags, cli.Ignored(true, "download-dir", "revision", "tokenizer", "shutdown-timeout", "performance-mode", "optimization-level")...)
@@ -76,7 +80,7 @@ func parseServe(args []string, env func(string) string) (serveOptions, error) {
 		c.Model.WeightBytes = 4
 	}
 	c.Options = sim.DefaultOptions(c.Hardware, c.Model)
-	c.Options.TensorParallel, c.Options.PrefixCaching, c.Options.Eager = tp, prefix, eager
+	c.Options.TensorParallel, c.Options.PipelineParallel, c.Options.PrefixCaching, c.Options.Eager = p.tensor, p.pipeline, prefix, eager
 	for _, v := range []struct{ given, into *int }{
 		{&seqs, &c.Options.MaxSeqs}, {&tokens, &c.Options.MaxTokens}, {&length, &c.Options.MaxLength},
 	} {
@@ -98,7 +102,16 @@ func parseServe(args []string, env func(string) string) (serveOptions, error) {
 	if err != nil {
 		return o, err
 	}
-	devices, err := engine.VisibleDevices(env("CUDA_VISIBLE_DEVICES"), tp)
+	if err := p.check(); err != nil {
+		return o, err
+	}
+	if o.headless = p.headless; p.backend == "ray" {
+		o.ray = env("RAY_ADDRESS")
+		if o.ray == "" {
+			return o, errNoRay
+		}
+	}
+	devices, err := p.devices(env("CUDA_VISIBLE_DEVICES"))
 	if err != nil {
 		return o, err
 	}
@@ -110,7 +123,7 @@ func parseServe(args []string, env func(string) string) (serveOptions, error) {
 	o.scale = own.Scale
 	o.engine = engine.Start{
 		Config: c, Dummy: loadFormat == "dummy", Scale: own.Scale / own.Slow, Faults: faults, Devices: devices,
-		MachineDir: engine.MachineDir(env), Profiler: profiler,
+		MachineDir: engine.MachineDir(env), Profiler: profiler, Group: p.group(o.model),
 	}
 	return o, nil
 }

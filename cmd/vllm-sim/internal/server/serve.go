@@ -37,6 +37,18 @@ func Serve(args []string, w cli.World) error {
 	case <-w.Signals:
 		return nil
 	}
+	if o.headless {
+		return engine.Headless(o.engine, w)
+	}
+	if o.ray != "" {
+		if err := findRay(o.ray); err != nil {
+			return fail(err)
+		}
+		log.Line("WARNING", "vllm_sim", "The Ray cluster at %s answers; the simulation starts no workers on it", o.ray)
+	}
+	if n := o.engine.Config.Options.PipelineParallel; n > 1 {
+		log.Line("WARNING", "vllm_sim", "The %d stages of the simulated pipeline have one batch between them, where real ones overlap: latency is as real, throughput is less", n)
+	}
 	socket, err := bind(o)
 	if err != nil {
 		return fail(err)

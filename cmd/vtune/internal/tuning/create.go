@@ -120,6 +120,9 @@ func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source, secrets 
 	if err := t.equip(); err != nil {
 		return nil, err
 	}
+	if err := t.writeLaunch(); err != nil {
+		return nil, err
+	}
 	for _, u := range plan.Units {
 		if err := t.writeUnit(u, nil); err != nil {
 			return nil, err

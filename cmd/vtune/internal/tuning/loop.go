@@ -176,6 +176,9 @@ func (t *Tuning) freeUnit(kind string, past int) string {
 // assignment is what job j's agent is told, with what a follow-up knows on top.
 func (t *Tuning) assignment(j record.Job, known map[string]collect.FollowUp) record.Assignment {
 	a := jobs.Assignment(t.spec, t.Plan, t.Run.ID, j)
+	if a.Server.Nodes > 1 {
+		a.Server.Launch = t.Dir.Launch()
+	}
 	f, follows := known[j.ID]
 	if !follows {
 		return a

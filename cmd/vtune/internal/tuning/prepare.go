@@ -119,9 +119,9 @@ func Offline(s *spec.Spec) jobs.Capabilities {
 func localSlots(s *spec.Spec) int {
 	n := local.DetectSlots()
 	if s.Site.MaxParallel > 0 {
-		n = min(n, s.Site.MaxParallel*s.TensorParallel)
+		n = min(n, s.Site.MaxParallel*jobs.Accelerators(s))
 	}
-	return max(n, s.TensorParallel)
+	return max(n, jobs.Accelerators(s))
 }
 
 func capabilities(ctx context.Context, w World, s *spec.Spec, r Request) (jobs.Capabilities, error) {
@@ -181,6 +181,9 @@ func Render(w World, r Request, dir string) error {
 		return err
 	}
 	if err := fsx.Publish(t.Dir.Effective(), s.Effective(), 0o644); err != nil {
+		return err
+	}
+	if err := t.writeLaunch(); err != nil {
 		return err
 	}
 	for _, u := range t.Plan.Units {

@@ -1,18 +1,23 @@
 package tuning
 
 import (
+	"fmt"
+
 	"vtune/internal/record"
 	"vtune/internal/shell"
 	"vtune/internal/vllm"
+	"vtune/jobs"
 )
 
 // ServeCommand is the command line that serves the winner: what was measured, without what belongs to measuring (random
-// weights, the loopback address, a throw-away port). Empty without a winner.
+// weights, the loopback address, a throw-away port). Empty without a winner. Of several nodes it is the launch program's, which
+// wants to be called in a job of as many.
 func (t *Tuning) ServeCommand(st record.State) (string, error) {
 	if st.Best == nil {
 		return "", nil
 	}
-	a := t.assignment(record.Job{Kind: record.KindProfile, Attempt: 1}, nil)
+	j := jobs.Job(t.spec, record.KindProfile, "", 1)
+	a := t.assignment(j, nil)
 	utilization := st.Utilization
 	for _, c := range st.Cells {
 		if c.Cell == st.Best.Cell && c.Utilization > 0 {
@@ -23,5 +28,9 @@ func (t *Tuning) ServeCommand(st record.State) (string, error) {
 	if len(a.Server.Environment) > 0 {
 		argv = append(settings(a.Server.Environment), argv...)
 	}
-	return shell.Command(argv)
+	command, err := shell.Command(argv)
+	if r := j.Resources; err == nil && r.Nodes > 1 {
+		command += fmt.Sprintf("  # in a job of %d nodes with %d GPUs each", r.Nodes, r.GPUs)
+	}
+	return command, err
 }
