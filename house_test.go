@@ -51,12 +51,14 @@ var edges = map[string][]string{
 	"jobs/jobstest": {"internal/record", "jobs"},
 	"jobs/local":    {"internal/fsx", "internal/proc", "internal/record", "jobs"},
 	"jobs/slurm":    {"internal/record", "internal/shell", "jobs"},
-	"collect":       {"internal/fsx", "internal/record", "internal/report", "internal/search"},
+	"collect/chain": {"internal/fsx", "internal/record"},
+	"collect":       {"collect/chain", "internal/fsx", "internal/record", "internal/report", "internal/search"},
 	"cmd/vtune":     nil, // the composition root: everything but the simulator
 	"cmd/vllm-sim":  nil, // another root; what it may have stands below
 
 	"cmd/bench-tuner":                   nil, // a third root: methods against the simulator
 	"cmd/vtune/internal/tuning":         nil, // the composition itself
+	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
 	"cmd/bench-tuner/internal/contest":  {"cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/load", "internal/record", "internal/search", "internal/sim", "internal/verdict"},
 	"cmd/bench-tuner/internal/scenario": {"internal/record", "internal/sim", "internal/sim/uniform"},
 	"cmd/bench-tuner/internal/table":    {"cmd/bench-tuner/internal/contest", "cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/record", "internal/stat"},

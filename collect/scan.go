@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"vtune/collect/chain"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 )
@@ -21,6 +22,7 @@ type Snapshot struct {
 	Cancelled bool
 	Units     []UnitRecord // the plan's, in its order, then follow-ups by name
 	Jobs      []JobRecord  // of all units, in unit order
+	Links     []chain.Link // of the chain that collects without a person, by number; they are in neither of the above
 }
 
 // UnitRecord is what is known of a unit's submission.
@@ -65,11 +67,11 @@ func (s *Scanner) Scan() (Snapshot, error) {
 	}
 	_, err := os.Stat(s.Dir.Cancelled())
 	snap.Cancelled = err == nil
-	if snap.Units, err = s.units(snap.Plan); err != nil {
-		return snap, err
-	}
 	if s.over == nil {
 		s.over = map[string]JobRecord{}
+	}
+	if snap.Units, snap.Links, err = s.units(snap.Plan); err != nil {
+		return snap, err
 	}
 	for _, u := range snap.Units {
 		for i, j := range u.Jobs {
@@ -96,8 +98,7 @@ func lastServer(r *record.Result) string {
 	return r.Starts[len(r.Starts)-1].LogFile
 }
 
-func (s *Scanner) units(p record.Plan) ([]UnitRecord, error) {
-	var units []UnitRecord
+func (s *Scanner) units(p record.Plan) (units []UnitRecord, links []chain.Link, err error) {
 	planned := map[string]bool{}
 	add := func(u record.Unit, isPlanned bool) {
 		r := UnitRecord{Unit: u, Planned: isPlanned}
@@ -119,16 +120,21 @@ func (s *Scanner) units(p record.Plan) ([]UnitRecord, error) {
 	}
 	entries, err := os.ReadDir(s.Dir.Jobs())
 	if err != nil {
-		return nil, fmt.Errorf("scan the run: %w", err)
+		return nil, nil, fmt.Errorf("scan the run: %w", err)
 	}
 	for _, e := range entries {
 		var in record.Intent
 		if planned[e.Name()] || fsx.ReadJSON(s.Dir.Intent(e.Name()), &in) != nil || len(in.Unit.Jobs) == 0 {
 			continue
 		}
+		if in.Unit.Jobs[0].Kind == record.KindCollect {
+			links = append(links, chain.Read(s.Dir, in.Unit))
+			continue
+		}
 		add(in.Unit, false)
 	}
-	return units, nil
+	chain.Sort(links)
+	return units, links, nil
 }
 
 func (s *Scanner) job(u UnitRecord, task int, j record.Job) JobRecord {

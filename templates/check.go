@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/expand"
@@ -47,7 +49,14 @@ func check(name string, v View, script []byte) error {
 			return &fault{i + 1, "a #SBATCH line after the first command", "sbatch stops reading directives at the first command"}
 		}
 	}
-	if name == SlurmArray && runsTask(file, last, v) || name != SlurmArray && runsAgent(last, v) {
+	runs := runsAgent
+	switch name {
+	case SlurmArray:
+		runs = func(last *syntax.Stmt, v View) bool { return runsTask(file, last, v) }
+	case Collect:
+		runs = runsLink
+	}
+	if runs(last, v) {
 		return nil
 	}
 	return lacksAgent(name, int(last.Pos().Line()))
@@ -55,7 +64,10 @@ func check(name string, v View, script []byte) error {
 
 func lacksAgent(name string, line int) error {
 	want := "exec {{sh .Agent}} agent {{sh .Assignment}}"
-	if name == SlurmArray {
+	switch name {
+	case Collect:
+		want = "exec {{sh .Agent}} link {{sh .RunDir}} {{.Link}}"
+	case SlurmArray:
 		want = `exec /bin/bash "$jobs/$job/script", with jobs={{sh .JobsDir}} and job read from line SLURM_ARRAY_TASK_ID+1 of {{sh .TasksFile}}`
 	}
 	return &fault{line, "the last command does not run the agent", "end the template with: " + want}
@@ -63,9 +75,15 @@ func lacksAgent(name string, line int) error {
 
 // runsAgent looks at the end of the command's words, so that a site may put srun or a container before the agent.
 func runsAgent(last *syntax.Stmt, v View) bool {
-	words := execCall(last)
-	n := len(words) - 3
-	return n >= 0 && words[n] == v.Agent && words[n+1] == "agent" && words[n+2] == v.Assignment
+	return endsIn(execCall(last), v.Agent, "agent", v.Assignment)
+}
+
+func runsLink(last *syntax.Stmt, v View) bool {
+	return endsIn(execCall(last), v.Agent, "link", v.RunDir, strconv.Itoa(v.Link))
+}
+
+func endsIn(words []string, end ...string) bool {
+	return len(words) >= len(end) && slices.Equal(words[len(words)-len(end):], end)
 }
 
 // variable stands for what only the job's run will know.

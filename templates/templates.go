@@ -27,11 +27,12 @@ const (
 	Slurm      = "slurm"       // one job
 	SlurmArray = "slurm-array" // an array, whose tasks run the scripts of its jobs
 	Local      = "local"
+	Collect    = "collect" // a link of the chain that collects
 )
 
 const extension = ".tmpl"
 
-func scripts() []string { return []string{Slurm, SlurmArray, Local} }
+func scripts() []string { return []string{Slurm, SlurmArray, Local, Collect} }
 
 //go:embed *.tmpl
 var embedded embed.FS

@@ -67,6 +67,12 @@ func array() templates.View {
 	return v
 }
 
+func link(v templates.View) templates.View {
+	v.Assignment, v.ServerCommand, v.BenchCommand, v.Secrets, v.SignalLead, v.Resources = "", nil, nil, "", 0, record.Resources{CPUs: 1}
+	v.Site.GPUStyle, v.Link = "none", 7
+	return v
+}
+
 func TestGoldenScripts(t *testing.T) {
 	perNode := full()
 	perNode.Site.GPUStyle, perNode.Site.GPUType = "gpus-per-node", ""
@@ -82,6 +88,8 @@ func TestGoldenScripts(t *testing.T) {
 		{"slurm-array-full", templates.SlurmArray, array()},
 		{"slurm-array-gpus", templates.SlurmArray, bareArray},
 		{"local-plain", templates.Local, plain()},
+		{"collect-plain", templates.Collect, link(plain())},
+		{"collect-full", templates.Collect, link(full())},
 		{"local-full", templates.Local, full()},
 	} {
 		t.Run(c.file, func(t *testing.T) {

@@ -33,7 +33,7 @@ Exit codes:
 	}
 	root.AddCommand(
 		newInit(a), newPlan(a), newRender(a), newSubmit(a), newCollect(a), newStatus(a), newCancel(a), newRun(a),
-		newSchema(a), newAgent(a), newLocalScheduler(a), newLocalJob(a),
+		newSchema(a), newAgent(a), newLink(a), newLocalScheduler(a), newLocalJob(a),
 	)
 	for _, c := range root.Commands() {
 		run := c.RunE

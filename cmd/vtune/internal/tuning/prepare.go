@@ -29,6 +29,9 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 	if err != nil {
 		return nil, err
 	}
+	if err := r.handsFreeOn(w, s.Scheduler); err != nil {
+		return nil, err
+	}
 	source, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -75,11 +78,23 @@ func goOn(w World, dir string, r Request) (*Tuning, error) {
 		return nil, diag.Wrap(fmt.Errorf("run %s was cancelled", dir), diag.Usage,
 			fmt.Sprintf("%s submit --new %s starts another", w.Program, t.Dir.Spec()))
 	}
+	if err := r.handsFreeOn(w, t.Run.Scheduler); err != nil {
+		return nil, err
+	}
 	if r.TemplateDir != "" || r.Slots > 0 {
 		return nil, diag.Wrap(fmt.Errorf("run %s has its templates and slots already", dir), diag.Usage,
 			"leave --template-dir and --slots out to go on with it, or start another with --new")
 	}
 	return t, nil
+}
+
+// handsFreeOn is an error where a scheduler cannot run a chain of links.
+func (r Request) handsFreeOn(w World, scheduler string) error {
+	if r.HandsFree == 0 || scheduler != "local" {
+		return nil
+	}
+	return diag.Wrap(errors.New("--hands-free is for runs on a cluster; the local scheduler lives on this machine, and so does what collects"),
+		diag.Usage, "leave --hands-free out and keep `"+w.Program+" collect --watch RUN` going")
 }
 
 // LoadSpec is spec.Load with the hint that a file which is not there can be made.
@@ -167,6 +182,9 @@ func Render(w World, r Request, dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := r.handsFreeOn(w, s.Scheduler); err != nil {
+		return err
+	}
 	set, err := templates.Load(r.TemplateDir)
 	if err != nil {
 		return err
@@ -188,6 +206,9 @@ func Render(w World, r Request, dir string) error {
 		if err := t.writeUnit(u, nil); err != nil {
 			return err
 		}
+	}
+	if r.HandsFree > 0 {
+		return t.WriteLink(Link(1))
 	}
 	return nil
 }

@@ -37,7 +37,8 @@ type World struct {
 	Patience time.Duration
 }
 
-func (w World) getenv(name string) (string, bool) {
+// Getenv looks a variable up.
+func (w World) Getenv(name string) (string, bool) {
 	for _, e := range w.Env {
 		if k, v, ok := strings.Cut(e, "="); ok && k == name {
 			return v, true
@@ -107,7 +108,7 @@ func (t *Tuning) environment() ([]string, error) {
 	case err != nil:
 		return nil, err
 	}
-	if conf, ok := t.world.getenv("SLURM_CONF"); ok {
+	if conf, ok := t.world.Getenv("SLURM_CONF"); ok {
 		env = append(env, "SLURM_CONF="+conf)
 	}
 	return env, nil
@@ -165,16 +166,28 @@ func (w World) lease(ctx context.Context, dir, doing string) (*fsx.Lease, error)
 		return nil, err
 	}
 	return fsx.Acquire(ctx, dir, fsx.LeaseConfig{
-		Me:   fsx.Owner{Host: self.Host, User: userName(), PID: self.PID, Start: string(start), Doing: doing},
-		Beat: 10 * time.Second, Stale: time.Minute,
-		Alive: func(o fsx.Owner) bool {
-			var who proc.Identity
-			return json.Unmarshal([]byte(o.Start), &who) == nil && who.Alive()
-		},
+		Me:   fsx.Owner{Host: self.Host, User: UserName(), PID: self.PID, Start: string(start), Doing: doing},
+		Beat: 10 * time.Second, Stale: time.Minute, Alive: alive,
 	})
 }
 
-func userName() string {
+// Holder is the process that has the run in its hands, as far as can be seen from here; nil: none.
+func (t *Tuning) Holder() *fsx.Owner {
+	o, held := fsx.Holder(t.Dir.Collector())
+	if host, _ := os.Hostname(); !held || o.Host == host && !alive(o) {
+		return nil
+	}
+	return &o
+}
+
+// alive judges an owner on this host.
+func alive(o fsx.Owner) bool {
+	var who proc.Identity
+	return json.Unmarshal([]byte(o.Start), &who) == nil && who.Alive()
+}
+
+// UserName is who runs this process.
+func UserName() string {
 	if u, err := user.Current(); err == nil {
 		return u.Username
 	}
