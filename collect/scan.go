@@ -159,8 +159,8 @@ func (s *Scanner) attempt(dir record.AttemptDir, r JobRecord) JobRecord {
 	if fsx.ReadJSON(s.Dir.Ended(r.ID), &end) == nil {
 		r.Ended = &end
 	}
-	// The result is read before the observations: it is published after the last of them, so a result that is there
-	// guarantees that all of its observations are.
+	// The result is published after the last observation, and still a reader may see it first: on a shared file system each directory
+	// is as old as the reader's own cache of it. It is not there before all that it counts is.
 	var res record.Result
 	if fsx.ReadJSON(dir.Result(), &res) == nil && res.Complete {
 		r.Result = &res
@@ -170,10 +170,13 @@ func (s *Scanner) attempt(dir record.AttemptDir, r JobRecord) JobRecord {
 		r.Claim = &a
 	}
 	r.Observations = readObservations(dir)
+	if r.Result != nil && len(r.Observations) < r.Result.Observations {
+		r.Result = nil
+	}
 	if _, err := os.Stat(dir.ServerLog()); err == nil {
 		r.ServerLog = s.Dir.Rel(dir.ServerLog())
 	}
-	if settled(r) && (r.Result == nil || len(r.Observations) >= r.Result.Observations) {
+	if settled(r) {
 		s.over[r.ID] = r
 	}
 	return r
@@ -181,10 +184,14 @@ func (s *Scanner) attempt(dir record.AttemptDir, r JobRecord) JobRecord {
 
 // settled reports whether nothing about the job can change any more. A job without a result is read again even after its end
 // was noted: on a shared file system its result may become visible late.
+// So is one of which the claim, or the log of the server that it started, cannot be seen yet.
 func settled(j JobRecord) bool {
-	return j.Result != nil && (j.Ended != nil || j.Result.Cause != record.CauseStopped)
+	return j.Result != nil && (j.Ended != nil || j.Result.Cause != record.CauseStopped) &&
+		j.Claim != nil && (j.ServerLog != "" || len(j.Result.Starts) == 0)
 }
 
+// readObservations are those up to the first that cannot be seen yet. What was observed later may be seen sooner, and without what led to
+// it, it means something else.
 func readObservations(dir record.AttemptDir) []record.Observation {
 	entries, err := os.ReadDir(dir.Observations())
 	if err != nil {
@@ -199,5 +206,10 @@ func readObservations(dir record.AttemptDir) []record.Observation {
 		}
 	}
 	slices.SortFunc(obs, func(a, b record.Observation) int { return cmp.Compare(a.Seq, b.Seq) })
+	for i, o := range obs {
+		if o.Seq != i+1 {
+			return obs[:i]
+		}
+	}
 	return obs
 }

@@ -131,9 +131,9 @@ func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source, secrets 
 }
 
 // runID tells runs apart that were made in the same minute under different bases: job names carry it, and a scheduler knows
-// nothing of directories.
+// nothing of directories. A script may start hundreds in one minute: with two bytes one pair of 300 would clash every other time.
 func runID(dir record.Dir) (string, error) {
-	salt := make([]byte, 2)
+	salt := make([]byte, 4)
 	if _, err := rand.Read(salt); err != nil {
 		return "", err
 	}

@@ -44,6 +44,9 @@ func (t *Tuning) CollectorIn(self string, grace time.Duration) *collect.Collecto
 // first: from then on no collector submits a follow-up, and an agent that starts all the same skips its work. A job that was
 // accepted before the mark and recorded after it is ended by the next collector. A run that is over stays as it is, unmarked.
 func (t *Tuning) Cancel(ctx context.Context) (ended int, err error) {
+	if t.foreign != nil {
+		return 0, t.foreign
+	}
 	scan := collect.Scanner{Dir: t.Dir}
 	snap, err := scan.Scan()
 	if err != nil {

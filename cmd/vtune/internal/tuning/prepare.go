@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -42,8 +43,9 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 		return nil, err
 	}
 	base := filepath.Join(baseDir(path, s), "auto-benchmark")
+	const elsewhere = "results go below base in %s, relative to the spec's folder: name a folder of your own there, or copy the spec into one"
 	if err := os.MkdirAll(base, 0o755); err != nil {
-		return nil, diag.Wrap(err, diag.Usage, "results go below base in "+path)
+		return nil, diag.Wrap(err, diag.Usage, fmt.Sprintf(elsewhere, path))
 	}
 	// Of two that submit the same spec at once, the second must find the first one's run.
 	sum := sha256.Sum256(source)
@@ -51,6 +53,9 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 	var held *fsx.HeldError
 	if errors.As(err, &held) {
 		return nil, diag.Wrap(fmt.Errorf("%s is being submitted: %w", path, err), diag.Busy, "submit again when that is done")
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, diag.Wrap(err, diag.Usage, fmt.Sprintf(elsewhere, path))
 	}
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"vtune/internal/diag"
@@ -102,8 +103,9 @@ func (t *Tuning) environment() ([]string, error) {
 	switch err := fsx.ReadJSON(t.Dir.Environment(), &env); {
 	case errors.Is(err, fs.ErrNotExist): // not published yet, or a run that only renders
 		return t.world.Env, nil
-	case errors.Is(err, fs.ErrPermission):
-		t.foreign = diag.Errorf(diag.Usage, "run %s belongs to %s, who alone can submit its jobs", t.Dir, t.Run.User)
+	case errors.Is(err, fs.ErrPermission), err == nil && t.anothers():
+		t.foreign = diag.Wrap(fmt.Errorf("run %s belongs to %s, who alone can submit, collect or cancel it", t.Dir, t.Run.User), diag.Usage,
+			fmt.Sprintf("%s status %s shows how it goes; %[1]s submit --new starts a run of your own", t.world.Program, t.Dir))
 		return t.world.Env, nil
 	case err != nil:
 		return nil, err
@@ -112,6 +114,18 @@ func (t *Tuning) environment() ([]string, error) {
 		env = append(env, "SLURM_CONF="+conf)
 	}
 	return env, nil
+}
+
+// anothers reports whether a run that this process could write to is another user's all the same, as it is for root. A scheduler
+// shows a user only the user's own jobs: to anybody else, all of the run's would be lost. Names and owners must both say so, since a
+// node may know no names, and a file system may show one owner for all.
+func (t *Tuning) anothers() bool {
+	info, err := os.Stat(t.Dir.Run())
+	if err != nil || t.Run.User == UserName() {
+		return false
+	}
+	owner, known := info.Sys().(*syscall.Stat_t)
+	return known && int(owner.Uid) != os.Getuid()
 }
 
 func existing(dir string) string {
@@ -147,6 +161,9 @@ func (t *Tuning) submitter(ctx context.Context) (*jobs.Submitter, error) {
 
 // Lease makes this process the only one that submits and collects for the run.
 func (t *Tuning) Lease(ctx context.Context, doing string) (*fsx.Lease, error) {
+	if t.foreign != nil {
+		return nil, t.foreign
+	}
 	l, err := t.world.lease(ctx, t.Dir.Collector(), doing)
 	var held *fsx.HeldError
 	if errors.As(err, &held) {
