@@ -238,6 +238,7 @@ func TestABadTemplateIsRefusedWithItsPlace(t *testing.T) {
 		{"breaks a part", "slurm-directives.tmpl", "{{sbatch \"a b\" \"c\"}}\n", `slurm-directives.tmpl:1:2: `},
 		{"array that runs nothing", "slurm-array.tmpl", "#!/bin/bash\necho {{sh .TasksFile}} $SLURM_ARRAY_TASK_ID\n", "slurm-array.tmpl:2: the last command does not run the agent"},
 		{"array that ignores its index", "slurm-array.tmpl", "#!/bin/bash\nread job <{{sh .TasksFile}}\nexec bash {{sh .JobsDir}}/\"$job\"/script\n", "slurm-array.tmpl:3: the last command does not run the agent"},
+		{"link that is another's", "collect.tmpl", "#!/bin/bash\nexec {{sh .Agent}} link {{sh .RunDir}} 99\n", "collect.tmpl:2: the last command does not run the agent"},
 		{"unknown name", "slrum.tmpl", agent, "slrum.tmpl: no template has this name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,7 +28,9 @@ const nobody = 65534
 func asUser(t *testing.T, uid int, env []string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, said bytes.Buffer
-	c := exec.Command(filepath.Join(commonPrograms(t), "vtune"), args...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // who is wrongly let in may watch for ever
+	defer cancel()
+	c := exec.CommandContext(ctx, filepath.Join(commonPrograms(t), "vtune"), args...)
 	c.Env, c.Stdout, c.Stderr, c.Dir = env, &out, &said, "/"
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
 	err := c.Run()
