@@ -55,7 +55,8 @@ var edges = map[string][]string{
 	"jobs/jobstest":    {"internal/record", "jobs"},
 	"jobs/local":       {"internal/fsx", "internal/proc", "internal/record", "jobs"},
 	"jobs/slurm":       {"internal/record", "internal/shell", "jobs"},
-	"collect":          {"collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
+	"collect/chain":    {"internal/fsx", "internal/record"},
+	"collect":          {"collect/chain", "collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
 	"collect/doorbell": {"internal/fsx"},
 	"collect/answers":  {"internal/fsx", "internal/record", "internal/report"},
 	"collect/fleet":    {"internal/fsx", "internal/record", "internal/stat"},
@@ -69,6 +70,7 @@ var edges = map[string][]string{
 	"cmd/bench-tuner":                   nil, // a third root: methods against the simulator
 	"cmd/vtune/internal/tuning":         nil, // the composition itself
 	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "templates"},
+	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
 	"cmd/bench-tuner/internal/contest":  {"cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/load", "internal/record", "internal/search", "internal/sim", "internal/verdict"},
 	"cmd/bench-tuner/internal/scenario": {"internal/record", "internal/sim", "internal/sim/uniform"},
 	"cmd/bench-tuner/internal/table":    {"cmd/bench-tuner/internal/contest", "cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/record", "internal/stat"},

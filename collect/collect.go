@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"vtune/collect/answers"
@@ -21,6 +22,8 @@ type Config struct {
 	// Cancel ends the given jobs at the scheduler, by their recorded ids.
 	Cancel func(context.Context, []string) error
 	Now    func() time.Time
+	// Self is the job in which this collector runs, which it does not end; empty: a person's.
+	Self string
 	// Grace is how long a job may be over (or unknown) at the scheduler before its missing result is given up.
 	Grace time.Duration
 }
@@ -68,22 +71,24 @@ func (c *Collector) Pass(ctx context.Context, ask bool) (record.State, error) {
 	if err := answers.Publish(c.cfg.Dir, snap.Run, st); err != nil {
 		return st, errors.Join(trouble, err)
 	}
-	return st, errors.Join(trouble, c.do(ctx, Decide(snap, st)))
+	return st, errors.Join(trouble, c.do(ctx, snap, Decide(snap, st)))
 }
 
 // Settled reports whether nothing more can change: the run is over, or it was cancelled and the last of its jobs has ended.
 func Settled(st record.State) bool {
-	if st.Phase != record.PhaseCancelled {
-		return st.Phase.Over()
-	}
+	return st.Phase.Over() && (st.Phase != record.PhaseCancelled || !InFlight(st))
+}
+
+// InFlight reports whether a job of the run is at the scheduler that may still add something.
+func InFlight(st record.State) bool {
 	for _, w := range works(st) {
 		for _, a := range w.Attempts {
 			if a.Submitted != "" && (!a.Ended || w.Phase == record.WorkRunning) {
-				return false
+				return true
 			}
 		}
 	}
-	return true
+	return false
 }
 
 func works(st record.State) []record.WorkState {
@@ -94,14 +99,26 @@ func works(st record.State) []record.WorkState {
 	return all
 }
 
-func (c *Collector) do(ctx context.Context, d Decisions) error {
+func (c *Collector) do(ctx context.Context, s Snapshot, d Decisions) error {
 	if len(d.Unsubmitted)+len(d.FollowUps) > 0 {
 		if err := c.cfg.Submit(ctx, d.Unsubmitted, d.FollowUps); err != nil {
 			return err
 		}
 	}
-	if len(d.Cancel) > 0 {
-		return c.cfg.Cancel(ctx, d.Cancel)
+	ids := slices.DeleteFunc(d.Cancel, func(id string) bool { return id == c.cfg.Self })
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := c.cfg.Cancel(ctx, ids); err != nil {
+		return err
+	}
+	// Nothing else will ever say that a link is over, and the scheduler need not be asked again about a run that is.
+	for _, l := range s.Links {
+		if slices.Contains(ids, l.ID()) {
+			if err := c.note(JobRecord{Job: l.Unit.Jobs[0]}, Seen{Cause: record.CauseStopped, Word: "CANCELLED", Reason: "the run is over"}); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func (w *world) tune(j record.Job, dir record.AttemptDir, m mishap, res *record.
 		trace := filepath.Join(dir.Trace(), j.ID+".pt.trace.json.gz")
 		w.must(os.MkdirAll(dir.Trace(), 0o755))
 		w.must(os.WriteFile(trace, []byte("trace"), 0o644))
-		res.Profile = []string{w.dir.Rel(trace)}
+		res.Profile = []string{w.nodes.Rel(trace)}
 	}
 }
 

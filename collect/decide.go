@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"vtune/collect/chain"
 	"vtune/internal/record"
 	"vtune/internal/search"
 )
@@ -165,13 +166,17 @@ func room(s Snapshot) int {
 	return s.Plan.MaxParallel - out
 }
 
-// living are the jobs that are out at the scheduler and not over: cells behind a probe that failed, duplicates of a profile.
+// living are the jobs that are out at the scheduler and not over: cells behind a probe that failed, duplicates of a profile,
+// links of the chain.
 func living(s Snapshot) []string {
 	var ids []string
 	for _, j := range s.Jobs {
 		if j.SchedulerID != "" && !j.Over() {
 			ids = append(ids, j.ID)
 		}
+	}
+	for _, l := range chain.Living(s.Links) {
+		ids = append(ids, l.ID())
 	}
 	return ids
 }

@@ -172,7 +172,7 @@ func work(jobs []JobRecord) record.WorkState {
 		w.Phase = record.WorkRunning
 	case last.Over():
 		after(&w, jobs)
-	case last.Claim != nil:
+	case last.Claim != nil || len(last.Observations) > 0: // a claim may become visible after what followed it
 		w.Phase = record.WorkRunning
 	}
 	if before := jobs[:len(jobs)-1]; !last.Over() && len(before) > 0 {

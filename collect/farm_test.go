@@ -30,7 +30,7 @@ func newFarm(n int) *farm {
 
 // placed is the node of a job.
 func (w *world) placed(j record.Job) string {
-	f := w.nodes
+	f := w.farm
 	if f == nil {
 		return "n1"
 	}
@@ -45,20 +45,20 @@ func (w *world) placed(j record.Job) string {
 
 // factor is how much longer everything takes on the node of a job.
 func (w *world) factor(j record.Job) float64 {
-	if w.nodes == nil {
+	if w.farm == nil {
 		return 1
 	}
-	return 1 + w.nodes.slow[w.placed(j)]
+	return 1 + w.farm.slow[w.placed(j)]
 }
 
 // check is what an agent learns of its node.
 func (w *world) check(j record.Job, dir record.AttemptDir) {
-	if w.nodes == nil || j.Kind != record.KindCell {
+	if w.farm == nil || j.Kind != record.KindCell {
 		return
 	}
-	times := func(ms float64) float64 { return ms * w.factor(j) * (1 + w.nodes.noise*w.nodes.rng.NormFloat64()) }
+	times := func(ms float64) float64 { return ms * w.factor(j) * (1 + w.farm.noise*w.farm.rng.NormFloat64()) }
 	h := record.Health{Job: j.ID, Node: w.placed(j), Check: &record.Check{Requests: 8, TPOT: times(33), TTFT: times(20)}}
-	if w.nodes.hot[h.Node] {
+	if w.farm.hot[h.Node] {
 		h.Loaded = []record.GPU{{Index: 2, Throttle: []string{record.ThrottlePowerCap, record.ThrottleHotHardware}}}
 	}
 	w.must(fsx.PublishJSON(dir.Health(), h))

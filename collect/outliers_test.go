@@ -22,7 +22,7 @@ import (
 func newCompared(t testing.TB, shape record.Shape, repeat bool) *world {
 	t.Helper()
 	w := newTuned(t, shape, []int{1, 2, 4}, []int{10, 20, 30, 40})
-	w.nodes, w.plan.RepeatOutliers, w.traces = newFarm(4), repeat, true
+	w.farm, w.plan.RepeatOutliers, w.traces = newFarm(4), repeat, true
 	for i, c := range w.plan.Cells {
 		w.truth[c.ID] = curve{throughput: 60, meets: 30 - i}
 	}
@@ -33,8 +33,8 @@ func newCompared(t testing.TB, shape record.Shape, repeat bool) *world {
 
 func TestWhatWasMeasuredOnASlowNodeIsMarked(t *testing.T) {
 	w := newCompared(t, record.ShapeCells, false)
-	w.nodes.slow["n3"] = 0.23
-	w.nodes.hot["n2"] = true
+	w.farm.slow["n3"] = 0.23
+	w.farm.hot["n2"] = true
 	st := w.finish(w.collector())
 	there, hot := 0, 0
 	for _, c := range st.Cells {
@@ -90,7 +90,7 @@ func TestWhatWasMeasuredOnASlowNodeIsRepeatedElsewhere(t *testing.T) {
 		for _, node := range []string{"n1", "n2", "n3", "n4"} {
 			t.Run(string(shape)+" "+node, func(t *testing.T) {
 				w := newCompared(t, shape, true)
-				w.nodes.slow[node] = 0.6
+				w.farm.slow[node] = 0.6
 				c := w.collector()
 				st := w.finish(c)
 				if n := w.rounds(t); n == 0 && shape == record.ShapeCells {
@@ -204,14 +204,14 @@ func TestARunThatWasCancelledIsNotRepeatedAndKeepsItsAnswers(t *testing.T) {
 // Where every node is hot, another one is no better.
 func TestWhatIsTrueOfMostNodesIsNotRepeated(t *testing.T) {
 	w := newCompared(t, record.ShapeCells, true)
-	for _, n := range w.nodes.names[:3] {
-		w.nodes.hot[n] = true
+	for _, n := range w.farm.names[:3] {
+		w.farm.hot[n] = true
 	}
 	if st := w.finish(w.collector()); w.rounds(t) != 0 || len(st.Warnings) != 3 {
 		t.Errorf("%d repeated, %q", w.rounds(t), st.Warnings)
 	}
 	w = newCompared(t, record.ShapeCells, true)
-	w.nodes.hot["n2"] = true
+	w.farm.hot["n2"] = true
 	if w.finish(w.collector()); w.rounds(t) == 0 {
 		t.Error("what one hot node measured was not repeated")
 	}
@@ -252,7 +252,7 @@ func TestAnEmulatedCellIsRepeatedOnAServerOfItsOwn(t *testing.T) {
 
 func TestAWishMustMakeSense(t *testing.T) {
 	w := newCompared(t, record.ShapeCells, false)
-	w.nodes.slow["n3"] = 0.4
+	w.farm.slow["n3"] = 0.4
 	c := w.collector()
 	st := w.finish(c)
 	s, err := c.scan.Scan()
@@ -273,10 +273,10 @@ func TestAWishMustMakeSense(t *testing.T) {
 func TestMishapsAndASlowNodeChangeTheWayAndNotTheAnswer(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newTuned(t, rapid.SampledFrom(shapes).Draw(rt, "shape"), []int{1, 4}, []int{10, 20, 30})
-		w.nodes, w.plan.RepeatOutliers = newFarm(4), true
+		w.farm, w.plan.RepeatOutliers = newFarm(4), true
 		w.must(fsx.PublishJSON(w.dir.Plan(), w.plan))
 		w.traces = true
-		w.nodes.slow[rapid.SampledFrom(w.nodes.names).Draw(rt, "slow")] = 0.5
+		w.farm.slow[rapid.SampledFrom(w.farm.names).Draw(rt, "slow")] = 0.5
 		best := 0
 		for _, c := range w.plan.Cells {
 			meets := rapid.IntRange(5, 60).Draw(rt, "meets "+c.ID)

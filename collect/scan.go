@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"vtune/collect/chain"
 	"vtune/collect/fleet"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
@@ -23,6 +24,7 @@ type Snapshot struct {
 	Units     []UnitRecord // the plan's, in its order, then follow-ups by name
 	Jobs      []JobRecord  // of all units, in unit order
 	Repeats   fleet.Repeats
+	Links     []chain.Link // of the chain that collects without a person, by number; they are in neither of the above
 }
 
 // UnitRecord is what is known of a unit's submission.
@@ -69,11 +71,11 @@ func (s *Scanner) Scan() (Snapshot, error) {
 	_, err := os.Stat(s.Dir.Cancelled())
 	snap.Cancelled = err == nil
 	snap.Repeats = fleet.Read(s.Dir)
-	if snap.Units, err = s.units(snap.Plan); err != nil {
-		return snap, err
-	}
 	if s.over == nil {
 		s.over = map[string]JobRecord{}
+	}
+	if snap.Units, snap.Links, err = s.units(snap.Plan); err != nil {
+		return snap, err
 	}
 	for _, u := range snap.Units {
 		carrier := len(snap.Jobs)
@@ -100,8 +102,7 @@ func lastServer(r *record.Result) string {
 	return r.Starts[len(r.Starts)-1].LogFile
 }
 
-func (s *Scanner) units(p record.Plan) ([]UnitRecord, error) {
-	var units []UnitRecord
+func (s *Scanner) units(p record.Plan) (units []UnitRecord, links []chain.Link, err error) {
 	planned := map[string]bool{}
 	add := func(u record.Unit, isPlanned bool) {
 		r := UnitRecord{Unit: u, Planned: isPlanned}
@@ -123,16 +124,21 @@ func (s *Scanner) units(p record.Plan) ([]UnitRecord, error) {
 	}
 	entries, err := os.ReadDir(s.Dir.Jobs())
 	if err != nil {
-		return nil, fmt.Errorf("scan the run: %w", err)
+		return nil, nil, fmt.Errorf("scan the run: %w", err)
 	}
 	for _, e := range entries {
 		var in record.Intent
 		if planned[e.Name()] || fsx.ReadJSON(s.Dir.Intent(e.Name()), &in) != nil || len(in.Unit.Jobs) == 0 {
 			continue
 		}
+		if in.Unit.Jobs[0].Kind == record.KindCollect {
+			links = append(links, chain.Read(s.Dir, in.Unit))
+			continue
+		}
 		add(in.Unit, false)
 	}
-	return units, nil
+	chain.Sort(links)
+	return units, links, nil
 }
 
 func (s *Scanner) job(u UnitRecord, task int, j record.Job) JobRecord {
@@ -157,8 +163,8 @@ func (s *Scanner) attempt(dir record.AttemptDir, r JobRecord) JobRecord {
 	if fsx.ReadJSON(s.Dir.Ended(r.ID), &end) == nil {
 		r.Ended = &end
 	}
-	// The result is read before the observations: it is published after the last of them, so a result that is there
-	// guarantees that all of its observations are.
+	// The result is published after the last observation, and still a reader may see it first: on a shared file system each directory
+	// is as old as the reader's own cache of it. It is not there before all that it counts is.
 	var res record.Result
 	if fsx.ReadJSON(dir.Result(), &res) == nil && res.Complete {
 		r.Result = &res
@@ -172,10 +178,13 @@ func (s *Scanner) attempt(dir record.AttemptDir, r JobRecord) JobRecord {
 		r.Health = &h
 	}
 	r.Observations = readObservations(dir)
+	if r.Result != nil && len(r.Observations) < r.Result.Observations {
+		r.Result = nil
+	}
 	if _, err := os.Stat(dir.ServerLog()); err == nil {
 		r.ServerLog = s.Dir.Rel(dir.ServerLog())
 	}
-	if settled(r) && (r.Result == nil || len(r.Observations) >= r.Result.Observations) {
+	if settled(r) {
 		s.over[r.ID] = r
 	}
 	return r
@@ -183,10 +192,14 @@ func (s *Scanner) attempt(dir record.AttemptDir, r JobRecord) JobRecord {
 
 // settled reports whether nothing about the job can change any more. A job without a result is read again even after its end
 // was noted: on a shared file system its result may become visible late.
+// So is one of which the claim, or the log of the server that it started, cannot be seen yet.
 func settled(j JobRecord) bool {
-	return j.Result != nil && (j.Ended != nil || j.Result.Cause != record.CauseStopped)
+	return j.Result != nil && (j.Ended != nil || j.Result.Cause != record.CauseStopped) &&
+		j.Claim != nil && (j.ServerLog != "" || len(j.Result.Starts) == 0)
 }
 
+// readObservations are those up to the first that cannot be seen yet. What was observed later may be seen sooner, and without what led to
+// it, it means something else.
 func readObservations(dir record.AttemptDir) []record.Observation {
 	entries, err := os.ReadDir(dir.Observations())
 	if err != nil {
@@ -201,5 +214,10 @@ func readObservations(dir record.AttemptDir) []record.Observation {
 		}
 	}
 	slices.SortFunc(obs, func(a, b record.Observation) int { return cmp.Compare(a.Seq, b.Seq) })
+	for i, o := range obs {
+		if o.Seq != i+1 {
+			return obs[:i]
+		}
+	}
 	return obs
 }

@@ -20,6 +20,7 @@ import (
 type world struct {
 	t     testing.TB
 	dir   record.Dir
+	nodes record.Dir // the same directory as the nodes see it
 	run   record.Run
 	plan  record.Plan
 	truth map[string]curve
@@ -41,7 +42,7 @@ type world struct {
 	traces    bool              // accepted cells are traced
 	emulation map[string]curve  // what an emulation shows, where that is not the truth
 	lowered   float64           // utilization of cells that ran out of memory under load; 0: none did
-	nodes     *farm             // nil: there is one node, and it is not compared
+	farm      *farm             // nil: there is one node, and it is not compared
 }
 
 type curve struct {
@@ -61,7 +62,7 @@ func newWorld(t testing.TB, seqs, tokens []int, limit float64) *world {
 	t.Helper()
 	dir := record.Dir(t.TempDir())
 	w := &world{
-		t: t, dir: dir, run: record.Run{ID: "r", Scheduler: "world"}, truth: map[string]curve{}, now: time.Unix(1e9, 0),
+		t: t, dir: dir, nodes: dir, run: record.Run{ID: "r", Scheduler: "world"}, truth: map[string]curve{}, now: time.Unix(1e9, 0),
 		follow: map[string]FollowUp{}, state: map[string]Seen{}, units: map[string]record.Unit{},
 		plan: record.Plan{Policy: record.Policy{Method: "auto_tune", LimitMS: limit, InfRequests: 1000, RateRequests: 100}, RateSearch: "in-job"},
 	}
@@ -174,7 +175,7 @@ func (w *world) work() {
 }
 
 func (w *world) probed() bool {
-	_, err := os.Stat(w.dir.Attempt(record.KindProbe, "", 1).Result())
+	_, err := os.Stat(w.nodes.Attempt(record.KindProbe, "", 1).Result())
 	return err == nil
 }
 
@@ -194,11 +195,12 @@ func (w *world) do(j record.Job) {
 		w.state[j.ID] = Seen{Job: j.ID, Over: true, Cause: record.CauseNode, Word: "NODE_FAIL"}
 		return
 	}
-	dir := w.dir.Attempt(j.Kind, j.Cell, j.Attempt)
+	dir := w.nodes.Attempt(j.Kind, j.Cell, j.Attempt)
 	w.claim(j)
 	w.must(os.WriteFile(dir.ServerLog(), []byte("log\n"), 0o644))
 	res := record.Result{Run: "r", Job: j.ID, Kind: j.Kind, Cell: j.Cell, Attempt: j.Attempt, Outcome: record.OutcomeDone,
-		ServerVersion: "0.32.0", Started: w.now, Ended: w.now.Add(time.Minute), Complete: true, Ledger: record.Ledger{record.SpendStarting: 50}}
+		ServerVersion: "0.32.0", Started: w.now, Ended: w.now.Add(time.Minute), Complete: true, Ledger: record.Ledger{record.SpendStarting: 50},
+		Starts: []record.Start{{OK: true}}}
 	switch j.Kind {
 	case record.KindProbe:
 		res.Utilization = 0.98
@@ -224,7 +226,7 @@ func (w *world) do(j record.Job) {
 
 // claim is what an agent leaves that has begun.
 func (w *world) claim(j record.Job) {
-	dir := w.dir.Attempt(j.Kind, j.Cell, j.Attempt)
+	dir := w.nodes.Attempt(j.Kind, j.Cell, j.Attempt)
 	w.must(os.MkdirAll(dir.Observations(), 0o755))
 	w.must(fsx.PublishJSON(dir.Attempt(), record.Attempt{Job: j.ID, Node: w.placed(j)}))
 	w.check(j, dir)

@@ -250,7 +250,7 @@ func (s *Submitter) record(name string, u record.Unit, h Handle, adopted bool) e
 func (s *Submitter) request(name string, u record.Unit, after []Dependency) Request {
 	r := Request{
 		Run: s.Run.ID, Name: name, Script: s.Dir.Script(u.ID), Log: s.Dir.JobLog(u.ID), WorkDir: string(s.Dir),
-		After: after, Resources: u.Jobs[0].Resources,
+		After: after, Resources: u.Jobs[0].Resources, Begin: time.Duration(u.Delay) * time.Second,
 	}
 	for _, j := range u.Jobs {
 		for _, node := range j.Avoid {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/expand"
@@ -60,6 +61,8 @@ func check(name string, v View, script []byte) error {
 		runs = runsTask(file, last, v)
 	case SlurmCrew:
 		runs = endsIn(last, v.Agent, "crew", v.Crew.Order)
+	case Collect:
+		runs = endsIn(last, v.Agent, "link", v.RunDir, strconv.Itoa(v.Link))
 	default:
 		runs = endsIn(last, v.Agent, "agent", v.Assignment)
 	}
@@ -71,10 +74,12 @@ func check(name string, v View, script []byte) error {
 
 func lacksAgent(name string, line int) error {
 	want := "exec {{sh .Agent}} agent {{sh .Assignment}}"
-	if name == SlurmCrew {
+	switch name {
+	case SlurmCrew:
 		want = "exec {{sh .Agent}} crew {{sh .Crew.Order}}"
-	}
-	if name == SlurmArray {
+	case Collect:
+		want = "exec {{sh .Agent}} link {{sh .RunDir}} {{.Link}}"
+	case SlurmArray:
 		want = `exec /bin/bash "$jobs/$job/script", with jobs={{sh .JobsDir}} and job read from line SLURM_ARRAY_TASK_ID+1 of {{sh .TasksFile}}`
 	}
 	return &fault{line, "the last command does not run the agent", "end the template with: " + want}

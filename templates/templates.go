@@ -28,6 +28,7 @@ const (
 	SlurmArray = "slurm-array" // an array, whose tasks run the scripts of its jobs
 	SlurmCrew  = "crew"        // an allocation that works off several jobs
 	Local      = "local"
+	Collect    = "collect" // a link of the chain that collects
 	// Of a server on several nodes: the program that the agent calls with the server's command line.
 	LaunchMP  = "launch-mp"  // by vLLM's own way
 	LaunchRay = "launch-ray" // on a Ray cluster
@@ -35,7 +36,9 @@ const (
 
 const extension = ".tmpl"
 
-func scripts() []string { return []string{Slurm, SlurmArray, SlurmCrew, Local, LaunchMP, LaunchRay} }
+func scripts() []string {
+	return []string{Slurm, SlurmArray, SlurmCrew, Local, Collect, LaunchMP, LaunchRay}
+}
 
 //go:embed *.tmpl
 var embedded embed.FS

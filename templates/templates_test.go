@@ -75,6 +75,12 @@ func crew() templates.View {
 	return v
 }
 
+func link(v templates.View) templates.View {
+	v.Assignment, v.ServerCommand, v.BenchCommand, v.Secrets, v.SignalLead, v.Resources = "", nil, nil, "", 0, record.Resources{CPUs: 1}
+	v.Site.GPUStyle, v.Link = "none", 7
+	return v
+}
+
 func TestGoldenScripts(t *testing.T) {
 	perNode := full()
 	perNode.Site.GPUStyle, perNode.Site.GPUType = "gpus-per-node", ""
@@ -96,6 +102,8 @@ func TestGoldenScripts(t *testing.T) {
 		{"slurm-array-gpus", templates.SlurmArray, bareArray},
 		{"crew-full", templates.SlurmCrew, crew()},
 		{"local-plain", templates.Local, plain()},
+		{"collect-plain", templates.Collect, link(plain())},
+		{"collect-full", templates.Collect, link(full())},
 		{"local-full", templates.Local, full()},
 	} {
 		t.Run(c.file, func(t *testing.T) {
@@ -246,6 +254,7 @@ func TestABadTemplateIsRefusedWithItsPlace(t *testing.T) {
 		{"crew with another order", "crew.tmpl", "#!/bin/bash\nexec {{sh .Agent}} crew /tmp/x\n", "crew.tmpl:2: the last command does not run the agent"},
 		{"array that runs nothing", "slurm-array.tmpl", "#!/bin/bash\necho {{sh .TasksFile}} $SLURM_ARRAY_TASK_ID\n", "slurm-array.tmpl:2: the last command does not run the agent"},
 		{"array that ignores its index", "slurm-array.tmpl", "#!/bin/bash\nread job <{{sh .TasksFile}}\nexec bash {{sh .JobsDir}}/\"$job\"/script\n", "slurm-array.tmpl:3: the last command does not run the agent"},
+		{"link that is another's", "collect.tmpl", "#!/bin/bash\nexec {{sh .Agent}} link {{sh .RunDir}} 99\n", "collect.tmpl:2: the last command does not run the agent"},
 		{"unknown name", "slrum.tmpl", agent, "slrum.tmpl: no template has this name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -29,6 +29,9 @@ type View struct {
 	ServerCommand []string
 	BenchCommand  []string
 
+	// Of a link of the chain that collects:
+	Link int // its number, from 1
+
 	// Of an array:
 	Tasks     int    // indices are 0..Tasks-1
 	Throttle  int    // at most so many at once; 0: no limit
@@ -75,7 +78,7 @@ func (v View) Limit() string {
 func samples() []View {
 	least := View{
 		Run: "2026_11_23_10_30", Name: "vt-2026_11_23_10_30-s8-t512-1", RunDir: "/base/run", Agent: "/base/run/bin/vtune",
-		Log: "/base/run/jobs/s8-t512-1/log", Assignment: "/base/run/jobs/s8-t512-1/assignment.json",
+		Log: "/base/run/jobs/s8-t512-1/log", Assignment: "/base/run/jobs/s8-t512-1/assignment.json", Link: 1,
 		Tasks: 1, TasksFile: "/base/run/jobs/cells/tasks", JobsDir: "/base/run/jobs", Crew: Crew{Order: "/base/run/jobs/pack-1/crew.json"},
 	}
 	most := least

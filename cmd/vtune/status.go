@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/handsfree"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
 	"vtune/internal/diag"
@@ -30,7 +31,7 @@ func newStatus(a *app) *cobra.Command {
 				return err
 			}
 			for {
-				st, out, err := a.status(c.Context(), t)
+				st, out, who, err := a.status(c.Context(), t)
 				if err != nil {
 					return err
 				}
@@ -39,6 +40,7 @@ func newStatus(a *app) *cobra.Command {
 				} else {
 					err = a.printStatus(t, st, out, watch && isTerminal(a.out))
 				}
+				a.printCollecting(t, st, who, asJSON)
 				if err != nil || !watch || st.Phase.Over() {
 					return err
 				}
@@ -58,21 +60,26 @@ func newStatus(a *app) *cobra.Command {
 
 // status reads the directory afresh and asks the scheduler once; it writes nothing and needs no lease. A scheduler that does
 // not answer costs its columns only.
-func (a *app) status(ctx context.Context, t *tuning.Tuning) (record.State, map[string]collect.Seen, error) {
+func (a *app) status(ctx context.Context, t *tuning.Tuning) (record.State, map[string]collect.Seen, *handsfree.Collecting, error) {
 	scan := collect.Scanner{Dir: t.Dir}
 	snap, err := scan.Scan()
 	if err != nil {
-		return record.State{}, nil, err
+		return record.State{}, nil, nil, err
 	}
 	byJob := map[string]collect.Seen{}
 	seen, err := t.Seen(ctx)
 	if err != nil {
 		fmt.Fprintln(a.err, "warning: the scheduler does not answer:", err)
 	}
+	var who *handsfree.Collecting
+	if err == nil && !t.Foreign() { // whose jobs are shown to nobody else
+		c := handsfree.Who(t, snap.Links, seen)
+		who = &c
+	}
 	for _, s := range seen {
 		byJob[s.Job] = s
 	}
-	return collect.Derive(snap), byJob, nil
+	return collect.Derive(snap), byJob, who, nil
 }
 
 const clearScreen = "\x1b[H\x1b[2J"

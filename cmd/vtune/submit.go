@@ -20,7 +20,10 @@ func newSubmit(a *app) *cobra.Command {
 		Short: "Make the run directory and submit its jobs; run again, it repairs and submits nothing twice",
 		Long: `submit makes <base>/auto-benchmark/<time>, writes every script into it, and submits the probe and the cells with their
 dependencies. Given a run directory, or a spec whose last run is not over, it goes on with that run: what is not at the
-scheduler yet is submitted, what is there stays as it is.`,
+scheduler yet is submitted, what is there stays as it is.
+
+With --hands-free nobody need collect: a chain of tiny jobs does, until the run is over. Given a run whose chain is broken, it
+is put together again.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if dryRun {
@@ -39,11 +42,16 @@ scheduler yet is submitted, what is there stays as it is.`,
 				return printJSON(a.out, submission{Run: string(t.Dir), ID: t.Run.ID})
 			}
 			fmt.Fprintln(a.out, t.Dir)
-			fmt.Fprintf(a.err, "next: %s collect --watch %s\n", a.program, t.Dir)
+			next := "collect --watch"
+			if r.HandsFree > 0 {
+				next = "status"
+			}
+			fmt.Fprintf(a.err, "next: %s %s %s\n", a.program, next, t.Dir)
 			return nil
 		},
 	}
 	submitFlags(c, &r)
+	handsFreeFlag(c, &r)
 	patienceFlag(c, a, 5*time.Minute)
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "render every script into a temporary directory and submit nothing")
 	c.Flags().BoolVar(&asJSON, "json", false, "print run directory and id as JSON")
@@ -78,6 +86,9 @@ func (a *app) submit(ctx context.Context, path string, r tuning.Request) (*tunin
 		return nil, err
 	}
 	defer lease.Release()
+	if r.HandsFree > 0 {
+		return t, a.handsFree(ctx, t, r.HandsFree)
+	}
 	return t, a.putOut(ctx, t)
 }
 

@@ -128,6 +128,12 @@ func (l *Lease) Release() error {
 	return displace(l.dir, l.me)
 }
 
+// Holder is who has the lease at dir, by what its owner wrote last. Whether that process still lives is another question.
+func Holder(dir string) (Owner, bool) {
+	o, err := owner(dir)
+	return o, err == nil
+}
+
 func owner(dir string) (Owner, error) {
 	var o Owner
 	err := ReadJSON(filepath.Join(dir, ownerFile), &o)

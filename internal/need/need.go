@@ -36,6 +36,14 @@ func SmallDisk(t testing.TB, size string) (dir string) {
 	return dir
 }
 
+// Root is the right to be other users.
+func Root(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		missing(t, "only root can be another user; to run this test: sudo -E make test")
+	}
+}
+
 func missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") != "" {

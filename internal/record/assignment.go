@@ -106,6 +106,8 @@ type Unit struct {
 	Throttle int    `json:"throttle,omitempty"` // at most so many of the array at once; 0: no limit
 	// Riders are jobs that are not submitted: their work is done inside the unit's first job, on the server that it has up.
 	Riders []Job `json:"riders,omitempty"`
+	// Delay is how long after its submission the unit starts at the earliest, in s.
+	Delay int `json:"delay_s,omitempty"`
 	// Crew makes the unit one allocation in which its jobs run side by side, as steps.
 	Crew *Crew `json:"crew,omitempty"`
 }
@@ -197,8 +199,6 @@ type Run struct {
 	Host        string    `json:"host"`
 	Scheduler   string    `json:"scheduler"`
 	Slots       int       `json:"slots,omitempty"` // GPU slots of the local scheduler
-	// HandsFree is the pause between two links of the chain that collects without a person, in s; 0: a person collects.
-	HandsFree int `json:"hands_free_s,omitempty"`
 }
 
 // Intent is written before a unit is submitted: from here on the unit may exist at the scheduler.

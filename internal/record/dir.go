@@ -24,6 +24,7 @@ func (d Dir) Environment() string { return d.path("environment.json") } // 0600:
 func (d Dir) Templates() string   { return d.path("templates") }
 func (d Dir) Cancelled() string   { return d.path("cancelled.json") }
 func (d Dir) Collector() string   { return d.path("collector.lock") }
+func (d Dir) Chain() string       { return d.path("chain.json") }
 func (d Dir) Scheduler() string   { return d.path("scheduler") } // the local scheduler's own folder
 
 func (d Dir) Jobs() string                 { return d.path("jobs") }
@@ -53,13 +54,15 @@ func (d Dir) Repeat(cell string, from int) string {
 	return d.path("repeats", fmt.Sprintf("%s-%d.json", cell, from))
 }
 
-// Work is the folder of all attempts of one unit of work: probe, profiling, or cells/<cell>.
+// Work is the folder of all attempts of one unit of work: probe, profiling, cells/<cell>, or links.
 func (d Dir) Work(k Kind, cell string) string {
 	switch k {
 	case KindCell:
 		return d.path("cells", cell)
 	case KindProfile:
 		return d.path("profiling")
+	case KindCollect:
+		return d.path("links")
 	default:
 		return d.path("probe")
 	}

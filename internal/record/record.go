@@ -95,7 +95,7 @@ const (
 	KindProbe   Kind = "probe"
 	KindCell    Kind = "cell"
 	KindProfile Kind = "profile"
-	KindCollect Kind = "collect" // a link of the chain that collects without a person; it owes no result
+	KindCollect Kind = "collect" // a link of the chain that collects without a person; its attempt is its number
 )
 
 // Verdict of an observation against the SLO.

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"vtune/internal/fsx"
 	"vtune/internal/record"
@@ -22,7 +23,8 @@ type Request struct {
 	SpecFile    string
 	TemplateDir string
 	Slots       int
-	Another     bool // a new run although an unfinished one of the same spec exists
+	Another     bool          // a new run although an unfinished one of the same spec exists
+	HandsFree   time.Duration // pause between the looks of a run that collects itself; 0: a person collects
 }
 
 // newRun makes the run directory of r, whole but for the jobs at the scheduler: run.json is its last file, and a directory
@@ -90,7 +92,7 @@ func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source, secrets 
 	specSum := sha256.Sum256(source)
 	t.Run = record.Run{
 		Schema: record.Schema, ID: id, Created: w.Now().UTC(), Program: w.Program, Version: w.Version,
-		AgentSHA256: sum, SpecSHA256: hex.EncodeToString(specSum[:]), User: userName(), Host: host,
+		AgentSHA256: sum, SpecSHA256: hex.EncodeToString(specSum[:]), User: UserName(), Host: host,
 		Scheduler: s.Scheduler, Slots: r.Slots,
 	}
 	if secrets != nil {
@@ -132,9 +134,9 @@ func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source, secrets 
 }
 
 // runID tells runs apart that were made in the same minute under different bases: job names carry it, and a scheduler knows
-// nothing of directories.
+// nothing of directories. A script may start hundreds in one minute: with two bytes one pair of 300 would clash every other time.
 func runID(dir record.Dir) (string, error) {
-	salt := make([]byte, 2)
+	salt := make([]byte, 4)
 	if _, err := rand.Read(salt); err != nil {
 		return "", err
 	}

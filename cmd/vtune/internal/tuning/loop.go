@@ -31,9 +31,12 @@ func (t *Tuning) Submit(ctx context.Context) (jobs.Report, error) {
 }
 
 // Collector of the run; see collect.Config for grace. The caller holds the lease.
-func (t *Tuning) Collector(grace time.Duration) *collect.Collector {
+func (t *Tuning) Collector(grace time.Duration) *collect.Collector { return t.CollectorIn("", grace) }
+
+// CollectorIn is a collector that runs in a job of the run.
+func (t *Tuning) CollectorIn(self string, grace time.Duration) *collect.Collector {
 	return collect.New(collect.Config{
-		Dir: t.Dir, Look: t.Seen, Submit: t.submitAll, Cancel: t.cancelJobs, Now: t.world.Now, Grace: grace,
+		Dir: t.Dir, Look: t.Seen, Submit: t.submitAll, Cancel: t.cancelJobs, Now: t.world.Now, Grace: grace, Self: self,
 	})
 }
 
@@ -41,6 +44,9 @@ func (t *Tuning) Collector(grace time.Duration) *collect.Collector {
 // first: from then on no collector submits a follow-up, and an agent that starts all the same skips its work. A job that was
 // accepted before the mark and recorded after it is ended by the next collector. A run that is over stays as it is, unmarked.
 func (t *Tuning) Cancel(ctx context.Context) (ended int, err error) {
+	if t.foreign != nil {
+		return 0, t.foreign
+	}
 	scan := collect.Scanner{Dir: t.Dir}
 	snap, err := scan.Scan()
 	if err != nil {
@@ -49,7 +55,7 @@ func (t *Tuning) Cancel(ctx context.Context) (ended int, err error) {
 	if collect.Derive(snap).Phase == record.PhaseOver {
 		return 0, nil
 	}
-	data, err := fsx.JSON(record.Cancelled{Schema: record.Schema, By: userName(), At: t.world.Now().UTC()})
+	data, err := fsx.JSON(record.Cancelled{Schema: record.Schema, By: UserName(), At: t.world.Now().UTC()})
 	if err != nil {
 		return 0, err
 	}
@@ -81,6 +87,11 @@ func (t *Tuning) unheard(ctx context.Context, snap collect.Snapshot) ([]jobs.Han
 	for _, u := range snap.Units {
 		if _, err := os.Stat(t.Dir.Intent(u.ID)); err == nil && u.Submitted == nil {
 			names[record.JobName(t.Run.ID, u.ID)] = true
+		}
+	}
+	for _, l := range snap.Links {
+		if l.Submitted == nil {
+			names[record.JobName(t.Run.ID, l.ID())] = true
 		}
 	}
 	if len(names) == 0 {

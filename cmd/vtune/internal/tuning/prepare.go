@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -30,6 +31,9 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 	if err != nil {
 		return nil, err
 	}
+	if err := r.handsFreeOn(w, s.Scheduler); err != nil {
+		return nil, err
+	}
 	source, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -40,8 +44,9 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 		return nil, err
 	}
 	base := filepath.Join(baseDir(path, s), "auto-benchmark")
+	const elsewhere = "results go below base in %s, relative to the spec's folder: name a folder of your own there, or copy the spec into one"
 	if err := os.MkdirAll(base, 0o755); err != nil {
-		return nil, diag.Wrap(err, diag.Usage, "results go below base in "+path)
+		return nil, diag.Wrap(err, diag.Usage, fmt.Sprintf(elsewhere, path))
 	}
 	// Of two that submit the same spec at once, the second must find the first one's run.
 	sum := sha256.Sum256(source)
@@ -49,6 +54,9 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 	var held *fsx.HeldError
 	if errors.As(err, &held) {
 		return nil, diag.Wrap(fmt.Errorf("%s is being submitted: %w", path, err), diag.Busy, "submit again when that is done")
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, diag.Wrap(err, diag.Usage, fmt.Sprintf(elsewhere, path))
 	}
 	if err != nil {
 		return nil, err
@@ -76,11 +84,23 @@ func goOn(w World, dir string, r Request) (*Tuning, error) {
 		return nil, diag.Wrap(fmt.Errorf("run %s was cancelled", dir), diag.Usage,
 			fmt.Sprintf("%s submit --new %s starts another", w.Program, t.Dir.Spec()))
 	}
+	if err := r.handsFreeOn(w, t.Run.Scheduler); err != nil {
+		return nil, err
+	}
 	if r.TemplateDir != "" || r.Slots > 0 {
 		return nil, diag.Wrap(fmt.Errorf("run %s has its templates and slots already", dir), diag.Usage,
 			"leave --template-dir and --slots out to go on with it, or start another with --new")
 	}
 	return t, nil
+}
+
+// handsFreeOn is an error where a scheduler cannot run a chain of links.
+func (r Request) handsFreeOn(w World, scheduler string) error {
+	if r.HandsFree == 0 || scheduler != "local" {
+		return nil
+	}
+	return diag.Wrap(errors.New("--hands-free is for runs on a cluster; the local scheduler lives on this machine, and so does what collects"),
+		diag.Usage, "leave --hands-free out and keep `"+w.Program+" collect --watch RUN` going")
 }
 
 // LoadSpec is spec.LoadWith the site files of this user and machine, and with the hint that a file which is not there can be made.
@@ -166,6 +186,9 @@ func Render(w World, r Request, dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := r.handsFreeOn(w, s.Scheduler); err != nil {
+		return err
+	}
 	set, err := templates.Load(r.TemplateDir)
 	if err != nil {
 		return err
@@ -190,6 +213,9 @@ func Render(w World, r Request, dir string) error {
 		if err := t.writeUnit(u, nil); err != nil {
 			return err
 		}
+	}
+	if r.HandsFree > 0 {
+		return t.WriteLink(Link(1))
 	}
 	return nil
 }

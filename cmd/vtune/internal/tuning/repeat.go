@@ -31,7 +31,7 @@ func (t *Tuning) Repeat(w fleet.Wish) ([]record.Repeat, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.By = userName()
+	w.By = UserName()
 	all, err := fleet.Wished(collect.Derive(snap), snap.Fleet(), w)
 	if err != nil {
 		return nil, diag.Wrap(err, diag.Usage, fmt.Sprintf("%s status %s shows the cells", t.world.Program, t.Dir))

@@ -25,7 +25,7 @@ func (w World) secrets(specFile string, s *spec.Spec) (text []byte, err error) {
 		return nil, err
 	}
 	for _, name := range s.Server.Secrets {
-		value, ok := w.getenv(name)
+		value, ok := w.Getenv(name)
 		if !ok {
 			value, ok = kept[name]
 		}
@@ -52,7 +52,7 @@ func (w World) secretsFile(specFile, path string) (map[string]string, error) {
 		return nil, nil
 	}
 	if below, ok := strings.CutPrefix(path, "~/"); ok {
-		home, _ := w.getenv("HOME")
+		home, _ := w.Getenv("HOME")
 		path = filepath.Join(home, below)
 	} else if !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(specFile), path)

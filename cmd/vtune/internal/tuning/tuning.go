@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"vtune/internal/diag"
@@ -37,7 +38,8 @@ type World struct {
 	Patience time.Duration
 }
 
-func (w World) getenv(name string) (string, bool) {
+// Getenv looks a variable up.
+func (w World) Getenv(name string) (string, bool) {
 	for _, e := range w.Env {
 		if k, v, ok := strings.Cut(e, "="); ok && k == name {
 			return v, true
@@ -101,16 +103,29 @@ func (t *Tuning) environment() ([]string, error) {
 	switch err := fsx.ReadJSON(t.Dir.Environment(), &env); {
 	case errors.Is(err, fs.ErrNotExist): // not published yet, or a run that only renders
 		return t.world.Env, nil
-	case errors.Is(err, fs.ErrPermission):
-		t.foreign = diag.Errorf(diag.Usage, "run %s belongs to %s, who alone can submit its jobs", t.Dir, t.Run.User)
+	case errors.Is(err, fs.ErrPermission), err == nil && t.anothers():
+		t.foreign = diag.Wrap(fmt.Errorf("run %s belongs to %s, who alone can submit, collect or cancel it", t.Dir, t.Run.User), diag.Usage,
+			fmt.Sprintf("%s status %s shows how it goes; %[1]s submit --new starts a run of your own", t.world.Program, t.Dir))
 		return t.world.Env, nil
 	case err != nil:
 		return nil, err
 	}
-	if conf, ok := t.world.getenv("SLURM_CONF"); ok {
+	if conf, ok := t.world.Getenv("SLURM_CONF"); ok {
 		env = append(env, "SLURM_CONF="+conf)
 	}
 	return env, nil
+}
+
+// anothers reports whether a run that this process could write to is another user's all the same, as it is for root. A scheduler
+// shows a user only the user's own jobs: to anybody else, all of the run's would be lost. Names and owners must both say so, since a
+// node may know no names, and a file system may show one owner for all.
+func (t *Tuning) anothers() bool {
+	info, err := os.Stat(t.Dir.Run())
+	if err != nil || t.Run.User == UserName() {
+		return false
+	}
+	owner, known := info.Sys().(*syscall.Stat_t)
+	return known && int(owner.Uid) != os.Getuid()
 }
 
 func existing(dir string) string {
@@ -146,6 +161,9 @@ func (t *Tuning) submitter(ctx context.Context) (*jobs.Submitter, error) {
 
 // Lease makes this process the only one that submits and collects for the run.
 func (t *Tuning) Lease(ctx context.Context, doing string) (*fsx.Lease, error) {
+	if t.foreign != nil {
+		return nil, t.foreign
+	}
 	l, err := t.world.lease(ctx, t.Dir.Collector(), doing)
 	var held *fsx.HeldError
 	if errors.As(err, &held) {
@@ -165,16 +183,28 @@ func (w World) lease(ctx context.Context, dir, doing string) (*fsx.Lease, error)
 		return nil, err
 	}
 	return fsx.Acquire(ctx, dir, fsx.LeaseConfig{
-		Me:   fsx.Owner{Host: self.Host, User: userName(), PID: self.PID, Start: string(start), Doing: doing},
-		Beat: 10 * time.Second, Stale: time.Minute,
-		Alive: func(o fsx.Owner) bool {
-			var who proc.Identity
-			return json.Unmarshal([]byte(o.Start), &who) == nil && who.Alive()
-		},
+		Me:   fsx.Owner{Host: self.Host, User: UserName(), PID: self.PID, Start: string(start), Doing: doing},
+		Beat: 10 * time.Second, Stale: time.Minute, Alive: alive,
 	})
 }
 
-func userName() string {
+// Holder is the process that has the run in its hands, as far as can be seen from here; nil: none.
+func (t *Tuning) Holder() *fsx.Owner {
+	o, held := fsx.Holder(t.Dir.Collector())
+	if host, _ := os.Hostname(); !held || o.Host == host && !alive(o) {
+		return nil
+	}
+	return &o
+}
+
+// alive judges an owner on this host.
+func alive(o fsx.Owner) bool {
+	var who proc.Identity
+	return json.Unmarshal([]byte(o.Start), &who) == nil && who.Alive()
+}
+
+// UserName is who runs this process.
+func UserName() string {
 	if u, err := user.Current(); err == nil {
 		return u.Username
 	}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vtune/cmd/vtune/internal/handsfree"
+	"vtune/cmd/vtune/internal/tuning"
+	"vtune/internal/diag"
+	"vtune/internal/record"
+	"vtune/jobs"
+)
+
+// newLink is a job of the chain by which a run collects itself. Hidden, because scripts call it.
+func newLink(a *app) *cobra.Command {
+	var grace time.Duration
+	c := &cobra.Command{
+		Use:    "link RUN N",
+		Short:  "Collect once, as link N of a run's chain (called by job scripts)",
+		Hidden: true,
+		Args:   cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			n, err := strconv.Atoi(args[1])
+			if err != nil || n < 1 {
+				return diag.Errorf(diag.Usage, "%q is no link's number", args[1])
+			}
+			t, err := tuning.Open(a.world(), args[0])
+			if err != nil {
+				return err
+			}
+			if _, usual := paceOf(t); grace <= 0 {
+				grace = usual
+			}
+			w := a.world()
+			w.Program = t.Run.Program // as people call it, and not as the agent in the run is called
+			return handsfree.Link(c.Context(), t, w, n, grace)
+		},
+	}
+	graceFlag(c, &grace)
+	return c
+}
+
+const usualPause = time.Minute
+
+// pause is a flag's value: a duration of whole seconds, at least one.
+type pause time.Duration
+
+func (p *pause) String() string { return time.Duration(*p).String() }
+func (p *pause) Type() string   { return "PAUSE" }
+func (p *pause) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < time.Second || d > 24*time.Hour || d%time.Second != 0 {
+		return errors.New("it is a time such as 90s, 5m or 1h, from a second to a day")
+	}
+	*p = pause(d)
+	return nil
+}
+
+func handsFreeFlag(c *cobra.Command, r *tuning.Request) {
+	f := c.Flags().VarPF((*pause)(&r.HandsFree), "hands-free", "",
+		"let a chain of tiny jobs collect, with a pause between two that grows up to five times while nothing changes")
+	f.NoOptDefVal = usualPause.String()
+	f.DefValue = ""
+}
+
+// handsFree puts the chain out, then the planned units. The chain comes first: from then on what is left of the submission is done
+// by a link, should this process end here, and where a limit on jobs leaves no room for all, the chain must have its place.
+func (a *app) handsFree(ctx context.Context, t *tuning.Tuning, pause time.Duration) error {
+	link, err := handsfree.Start(ctx, t, a.world(), pause)
+	if err != nil {
+		return err
+	}
+	err = a.putOut(ctx, t)
+	switch {
+	case errors.Is(err, jobs.ErrRefused):
+		return errors.Join(err, handsfree.Withdraw(ctx, t))
+	case err == nil && link > 0:
+		fmt.Fprintf(a.err, "collected by itself: link %d is out; it looks every %s, up to five times as rarely while nothing changes\n", link, pause)
+	}
+	return err
+}
+
+// printCollecting says who collects a run that is not over, which nobody may: on stdout below the table, or as a warning.
+func (a *app) printCollecting(t *tuning.Tuning, st record.State, who *handsfree.Collecting, asJSON bool) {
+	if who == nil || st.Phase.Over() {
+		return
+	}
+	line, hint := a.collecting(t, *who)
+	switch {
+	case hint != "":
+		fmt.Fprintf(a.err, "warning: %s\nhint: %s\n", line, hint)
+	case !asJSON:
+		fmt.Fprintln(a.out, line)
+	}
+}
+
+func (a *app) collecting(t *tuning.Tuning, c handsfree.Collecting) (line, hint string) {
+	switch {
+	case c.Link != nil && c.Seen.Word != "PENDING":
+		return fmt.Sprintf("collected by itself: link %d is %s on %s", c.Link.Number, c.Seen.Word, orDash(c.Seen.Node)), ""
+	case c.Link != nil && c.Begins.After(a.now()):
+		return fmt.Sprintf("collected by itself: link %d waits until %s", c.Link.Number, clock(c.Begins, a.now())), ""
+	case c.Link != nil:
+		return fmt.Sprintf("collected by itself: link %d is %s (%s)", c.Link.Number, c.Seen.Word, orDash(c.Seen.Reason)), ""
+	case c.Owner != nil:
+		return fmt.Sprintf("collected by %s", c.Owner), ""
+	case c.Wished && c.Last > 0:
+		return fmt.Sprintf("nobody collects this run: its chain ended with link %d, whose last words are in %s", c.Last, t.Dir.JobLog(record.LinkID(c.Last))),
+			fmt.Sprintf("%s submit --hands-free %s starts it again", a.program, t.Dir)
+	}
+	return "nobody collects this run", fmt.Sprintf("%s collect --watch %s does", a.program, t.Dir)
+}
+
+// clock is a time of day, with its date where that is not today's.
+func clock(at, now time.Time) string {
+	at = at.Local()
+	if at.Sub(now) > 12*time.Hour {
+		return at.Format("2006-01-02 15:04")
+	}
+	return at.Format("15:04:05")
+}
