@@ -57,7 +57,7 @@ var edges = map[string][]string{
 	"jobs/slurm":       {"internal/record", "internal/shell", "jobs"},
 	"collect/chain":    {"internal/fsx", "internal/record"},
 	"collect":          {"collect/chain", "collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
-	"collect/doorbell": {"internal/fsx"},
+	"collect/doorbell": {"internal/fsx", "internal/record"},
 	"collect/answers":  {"internal/fsx", "internal/record", "internal/report"},
 	"collect/fleet":    {"internal/fsx", "internal/record", "internal/stat"},
 	"cmd/vtune":        nil, // the composition root: everything but the simulator
@@ -69,8 +69,10 @@ var edges = map[string][]string{
 
 	"cmd/bench-tuner":                   nil, // a third root: methods against the simulator
 	"cmd/vtune/internal/tuning":         nil, // the composition itself
+	"cmd/vtune/internal/scripts":        {"collect", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
+	"cmd/vtune/internal/screen":         {"collect", "internal/record", "internal/report", "internal/spec", "jobs"},
 	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "templates"},
-	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
+	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
 	"cmd/bench-tuner/internal/contest":  {"cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/load", "internal/record", "internal/search", "internal/sim", "internal/verdict"},
 	"cmd/bench-tuner/internal/scenario": {"internal/record", "internal/sim", "internal/sim/uniform"},
 	"cmd/bench-tuner/internal/table":    {"cmd/bench-tuner/internal/contest", "cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/record", "internal/stat"},
@@ -91,7 +93,7 @@ var effects = map[string][]string{
 	"github.com/fsnotify/fsnotify":    {"collect/doorbell"},
 	"github.com/spf13/cobra":          {"cmd/vtune"},
 	"github.com/spf13/pflag":          {"cmd/vtune", "cmd/vllm-sim"},
-	"golang.org/x/term":               {"cmd/vtune"},
+	"golang.org/x/term":               {"cmd/vtune/internal/screen"},
 }
 
 // calls are functions that only some packages may call.

@@ -2,13 +2,9 @@ package collect
 
 import (
 	"context"
-	"os"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"vtune/collect/doorbell"
-	"vtune/internal/fsx"
 	"vtune/internal/record"
 )
 
@@ -30,11 +26,11 @@ type Report struct {
 func (c *Collector) Watch(ctx context.Context, p Pace, r Report) (record.State, error) {
 	bell, stop := doorbell.Hang(c.cfg.Dir.Events())
 	defer stop()
-	events := eventReader{dir: c.cfg.Dir.Events(), seen: map[string]bool{}}
+	events := doorbell.Reader{Dir: c.cfg.Dir.Events()}
 	var asked, passed time.Time
 	interval := p.AskMin
 	for {
-		fresh := events.read()
+		fresh := events.Fresh()
 		for _, e := range fresh {
 			r.Event(e)
 		}
@@ -65,30 +61,4 @@ func (c *Collector) Watch(ctx context.Context, p Pace, r Report) (record.State, 
 		case <-time.After(p.Rescan):
 		}
 	}
-}
-
-// eventReader finds the events that are new since it last looked.
-type eventReader struct {
-	dir  string
-	seen map[string]bool
-}
-
-func (r *eventReader) read() []record.Event {
-	entries, err := os.ReadDir(r.dir)
-	if err != nil {
-		return nil
-	}
-	var fresh []record.Event
-	for _, e := range entries {
-		if r.seen[e.Name()] || fsx.Temporary(e.Name()) {
-			continue
-		}
-		var ev record.Event
-		if fsx.ReadJSON(filepath.Join(r.dir, e.Name()), &ev) == nil {
-			r.seen[e.Name()] = true
-			fresh = append(fresh, ev)
-		}
-	}
-	slices.SortStableFunc(fresh, func(a, b record.Event) int { return a.At.Compare(b.At) })
-	return fresh
 }

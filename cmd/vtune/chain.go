@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vtune/cmd/vtune/internal/handsfree"
+	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/diag"
 	"vtune/internal/record"
@@ -102,11 +103,11 @@ func (a *app) printCollecting(t *tuning.Tuning, st record.State, who *handsfree.
 func (a *app) collecting(t *tuning.Tuning, c handsfree.Collecting) (line, hint string) {
 	switch {
 	case c.Link != nil && c.Seen.Word != "PENDING":
-		return fmt.Sprintf("collected by itself: link %d is %s on %s", c.Link.Number, c.Seen.Word, orDash(c.Seen.Node)), ""
+		return fmt.Sprintf("collected by itself: link %d is %s on %s", c.Link.Number, c.Seen.Word, screen.OrDash(c.Seen.Node)), ""
 	case c.Link != nil && c.Begins.After(a.now()):
 		return fmt.Sprintf("collected by itself: link %d waits until %s", c.Link.Number, clock(c.Begins, a.now())), ""
 	case c.Link != nil:
-		return fmt.Sprintf("collected by itself: link %d is %s (%s)", c.Link.Number, c.Seen.Word, orDash(c.Seen.Reason)), ""
+		return fmt.Sprintf("collected by itself: link %d is %s (%s)", c.Link.Number, c.Seen.Word, screen.OrDash(c.Seen.Reason)), ""
 	case c.Owner != nil:
 		return fmt.Sprintf("collected by %s", c.Owner), ""
 	case c.Wished && c.Last > 0:

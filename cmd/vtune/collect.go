@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
 	"vtune/internal/diag"
@@ -72,9 +73,9 @@ func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace t
 	if !watch {
 		return col.Pass(ctx, true)
 	}
-	p := newProgress(a)
-	st, err := col.Watch(ctx, pace, collect.Report{Event: p.event, Pass: p.pass})
-	p.close()
+	p := screen.NewProgress(a.err)
+	st, err := col.Watch(ctx, pace, collect.Report{Event: p.Event, Pass: p.Pass})
+	p.Close()
 	if ctx.Err() != nil {
 		return st, diag.Wrap(errInterrupted, diag.Interrupted,
 			fmt.Sprintf("the jobs go on; %s collect --watch %s goes on watching, %s cancel %s ends them", a.program, t.Dir, a.program, t.Dir))

@@ -16,6 +16,7 @@ import (
 	"os"
 	"time"
 
+	"vtune/cmd/vtune/internal/scripts"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
 	"vtune/collect/chain"
@@ -107,7 +108,7 @@ func (c chainOf) unit(n int, delay time.Duration, follows bool) (record.Unit, er
 	case !errors.Is(err, fs.ErrNotExist):
 		return record.Unit{}, err
 	}
-	j := tuning.Link(n)
+	j := scripts.LinkJob(n)
 	if follows {
 		j.Needs = []record.Edge{{Job: record.LinkID(n - 1), When: record.AfterAny}}
 	}

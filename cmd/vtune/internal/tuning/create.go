@@ -122,11 +122,11 @@ func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source, secrets 
 	if err := t.equip(); err != nil {
 		return nil, err
 	}
-	if err := t.writeLaunch(); err != nil {
+	if err := t.scripts().Launch(); err != nil {
 		return nil, err
 	}
 	for _, u := range plan.Units {
-		if err := t.writeUnit(u, nil); err != nil {
+		if err := t.scripts().Unit(u, nil); err != nil {
 			return nil, err
 		}
 	}

@@ -13,27 +13,9 @@ import (
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/jobs"
-	"vtune/templates"
 )
 
 // This file is the part of an open run that has to do with crews: allocations that work off several jobs (see record.Crew).
-
-// writeCrew writes what a crew is to do, and the script that its allocation begins with.
-func (t *Tuning) writeCrew(u record.Unit) error {
-	if err := os.MkdirAll(t.Dir.Job(u.ID), 0o755); err != nil {
-		return err
-	}
-	order := jobs.CrewOrder(t.spec, t.Run.ID, u)
-	if err := fsx.PublishJSON(t.Dir.CrewOrder(u.ID), order); err != nil {
-		return err
-	}
-	v := t.view(u.ID, u.Jobs[0])
-	v.Site, v.Resources = jobs.CrewSite(t.spec, u)
-	v.Crew = templates.Crew{
-		Order: t.Dir.CrewOrder(u.ID), Nodes: u.Crew.Nodes, Tasks: jobs.CrewTasks(t.spec, u), Slots: u.Crew.Slots, Exclusive: jobs.Exclusive(t.spec),
-	}
-	return t.writeScript(u.ID, templates.SlurmCrew, v)
-}
 
 // crewFollowUps writes what goes on in crews, or alone where nothing is to share an allocation with. While a crew is fed, each
 // job is a unit of its own, for it to take.
@@ -57,7 +39,7 @@ func (t *Tuning) crewFollowUps(cells, others []record.Job, known map[string]coll
 		alone(all)
 	}
 	for _, u := range units {
-		if err := t.writeUnit(u, known); err != nil {
+		if err := t.scripts().Unit(u, known); err != nil {
 			return nil, fmt.Errorf("follow-up %s: %w", u.ID, err)
 		}
 	}

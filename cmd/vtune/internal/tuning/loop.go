@@ -163,7 +163,7 @@ func (t *Tuning) followUps(follow []collect.FollowUp, maxArray int, fed bool) ([
 		units = append(units, u)
 	}
 	for _, u := range units {
-		if err := t.writeUnit(u, known); err != nil {
+		if err := t.scripts().Unit(u, known); err != nil {
 			return nil, fmt.Errorf("follow-up %s: %w", u.ID, err)
 		}
 	}
@@ -182,26 +182,6 @@ func (t *Tuning) freeUnit(kind string, past int) string {
 			past--
 		}
 	}
-}
-
-// assignment is what job j's agent is told, with what a follow-up knows on top.
-func (t *Tuning) assignment(j record.Job, known map[string]collect.FollowUp) record.Assignment {
-	a := jobs.Assignment(t.spec, t.Plan, t.Run.ID, j)
-	if a.Server.Nodes > 1 {
-		a.Server.Launch = t.Dir.Launch()
-	}
-	f, follows := known[j.ID]
-	if !follows {
-		return a
-	}
-	a.Known, a.Utilization, a.Hint = f.Known, f.Utilization, f.Hint
-	// Those that rode on an attempt that ended without them are followed up by jobs of their own.
-	a.Riders = nil
-	a.StopAfterInf = a.StopAfterInf && len(f.Known) == 0 // a cell that has its inf run gets a job for the walk
-	if f.Profile != nil {
-		a.Cell, a.Profile = f.Profile.Cell, &f.Profile.Load
-	}
-	return a
 }
 
 // Seen maps the scheduler's answer to the run's jobs. It is what collect is handed as Look. A status counts only with the id

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"vtune/cmd/vtune/internal/scripts"
 	"vtune/internal/diag"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
@@ -206,16 +207,16 @@ func Render(w World, r Request, dir string) error {
 	if err := fsx.Publish(t.Dir.Effective(), s.Effective(), 0o644); err != nil {
 		return err
 	}
-	if err := t.writeLaunch(); err != nil {
+	if err := t.scripts().Launch(); err != nil {
 		return err
 	}
 	for _, u := range t.Plan.Units {
-		if err := t.writeUnit(u, nil); err != nil {
+		if err := t.scripts().Unit(u, nil); err != nil {
 			return err
 		}
 	}
 	if r.HandsFree > 0 {
-		return t.WriteLink(Link(1))
+		return t.scripts().Link(scripts.LinkJob(1))
 	}
 	return nil
 }

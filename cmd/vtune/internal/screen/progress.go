@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"fmt"
@@ -12,26 +12,28 @@ import (
 	"vtune/internal/report"
 )
 
-// progress is what a person sees while a run goes on: a line an event, and on a terminal a last line that is rewritten.
-type progress struct {
+// Progress is what a person sees while a run goes on: a line an event, and on a terminal a last line that is rewritten.
+type Progress struct {
 	out  io.Writer
 	live bool   // out is a terminal: keep a status line at the bottom
 	last string // live: the status as last shown
 	turn string // else: see turnOf
 }
 
-func newProgress(a *app) *progress {
-	return &progress{out: a.err, live: isTerminal(a.err)}
+// NewProgress is a progress on out.
+func NewProgress(out io.Writer) *Progress {
+	return &Progress{out: out, live: IsTerminal(out)}
 }
 
-func isTerminal(w io.Writer) bool {
+// IsTerminal reports whether a person may be reading.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 const eraseLine = "\r\x1b[K"
 
-func (p *progress) say(format string, args ...any) {
+func (p *Progress) say(format string, args ...any) {
 	if p.live {
 		io.WriteString(p.out, eraseLine)
 	}
@@ -41,7 +43,8 @@ func (p *progress) say(format string, args ...any) {
 	}
 }
 
-func (p *progress) event(e record.Event) {
+// Event is a line.
+func (p *Progress) Event(e record.Event) {
 	where := string(e.Kind)
 	if e.Cell != "" && e.Kind == record.KindCell {
 		where = e.Cell
@@ -49,7 +52,8 @@ func (p *progress) event(e record.Event) {
 	p.say("%s  %-14s %-16s %s", e.At.Local().Format("15:04:05"), where, e.What, e.Detail)
 }
 
-func (p *progress) pass(st record.State, err error) {
+// Pass shows where the run stands, and what went wrong with looking.
+func (p *Progress) Pass(st record.State, err error) {
 	if err != nil {
 		p.say("warning: %s (going on)", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
@@ -78,7 +82,8 @@ func turnOf(st record.State) string {
 	return fmt.Sprint(st.Phase, final)
 }
 
-func (p *progress) close() {
+// Close leaves the screen to others.
+func (p *Progress) Close() {
 	if p.live {
 		io.WriteString(p.out, eraseLine)
 	}

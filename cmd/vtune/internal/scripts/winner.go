@@ -1,8 +1,9 @@
-package tuning
+package scripts
 
 import (
 	"fmt"
-
+	"maps"
+	"slices"
 	"vtune/internal/record"
 	"vtune/internal/shell"
 	"vtune/internal/vllm"
@@ -12,12 +13,12 @@ import (
 // ServeCommand is the command line that serves the winner: what was measured, without what belongs to measuring (random
 // weights, the loopback address, a throw-away port). Empty without a winner. Of several nodes it is the launch program's, which
 // wants to be called in a job of as many.
-func (t *Tuning) ServeCommand(st record.State) (string, error) {
+func (w *Writer) ServeCommand(st record.State) (string, error) {
 	if st.Best == nil {
 		return "", nil
 	}
-	j := jobs.Job(t.spec, record.KindProfile, "", 1)
-	a := t.assignment(j, nil)
+	j := jobs.Job(w.Spec, record.KindProfile, "", 1)
+	a := w.assignment(j, nil)
 	utilization := st.Utilization
 	for _, c := range st.Cells {
 		if c.Cell == st.Best.Cell && c.Utilization > 0 {
@@ -33,4 +34,13 @@ func (t *Tuning) ServeCommand(st record.State) (string, error) {
 		command += fmt.Sprintf("  # in a job of %d nodes with %d GPUs each", r.Nodes, r.GPUs)
 	}
 	return command, err
+}
+
+// settings is the start of a command line that sets variables for one command.
+func settings(environment map[string]string) []string {
+	argv := []string{"env"}
+	for _, name := range slices.Sorted(maps.Keys(environment)) {
+		argv = append(argv, name+"="+environment[name])
+	}
+	return argv
 }
