@@ -74,7 +74,7 @@ func claimRun(base, tag string) (record.Dir, error) {
 }
 
 func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source, secrets []byte, plan record.Plan) (*Tuning, error) {
-	t := &Tuning{world: w, Dir: dir, Plan: plan, spec: s}
+	t := &Tuning{world: w, Dir: dir, Plan: plan, spec: s, written: r.SpecFile}
 	for _, d := range []string{dir.Jobs(), dir.Events(), dir.Cells(), dir.Profile(), filepath.Dir(dir.Agent())} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err

@@ -66,7 +66,11 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 	if !r.Another {
 		if dir, ok := unfinished(base, source); ok {
 			fmt.Fprintf(w.Err, "going on with %s, which is not over (--new starts another)\n", dir)
-			return goOn(w, dir, r)
+			t, err := goOn(w, dir, r)
+			if err == nil {
+				t.written = path
+			}
+			return t, err
 		}
 	}
 	if r.Slots <= 0 {

@@ -58,7 +58,8 @@ type Tuning struct {
 	spec      *spec.Spec
 	scheduler jobs.Scheduler
 	templates *templates.Set
-	foreign   error // set where the run belongs to another user, who alone can submit its jobs
+	written   string // the spec's file as the user named it; empty where a run was opened by its folder
+	foreign   error  // set where the run belongs to another user, who alone can submit its jobs
 }
 
 // Open reads a run directory back. The effective spec is read, not the user's file: what a run means is fixed at submit.
@@ -209,31 +210,4 @@ func UserName() string {
 		return u.Username
 	}
 	return fmt.Sprint(os.Getuid())
-}
-
-// schedulerError gives an adapter's error the exit code and the hint that its kind deserves.
-func (t *Tuning) schedulerError(err error) error {
-	again := fmt.Sprintf("nothing is lost: %s submit %s goes on from here and submits nothing twice", t.world.Program, t.Dir)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, jobs.ErrRefused):
-		return diag.Wrap(err, diag.Scheduler, refusalHint(err.Error(), string(t.Dir)))
-	case errors.Is(err, jobs.ErrUnavailable), errors.Is(err, jobs.ErrAmbiguous), errors.Is(err, jobs.ErrBackpressure):
-		return diag.Wrap(err, diag.Scheduler, again)
-	}
-	return err
-}
-
-// refusalHint names the line of the spec that a scheduler's words most likely mean.
-func refusalHint(words, dir string) string {
-	for _, k := range []string{"partition", "account", "qos", "reservation", "constraint", "memory", "time", "feature", "node"} {
-		if strings.Contains(strings.ToLower(words), k) {
-			if k == "feature" {
-				k = "constraint"
-			}
-			return fmt.Sprintf("see site.%s in %s", k, filepath.Join(dir, "spec.yaml"))
-		}
-	}
-	return "the directives that were sent stand in " + filepath.Join(dir, "jobs")
 }

@@ -1,0 +1,71 @@
+package tuning
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"vtune/internal/diag"
+	"vtune/internal/spec"
+	"vtune/internal/spec/sites"
+	"vtune/jobs"
+)
+
+// schedulerError gives an adapter's error the exit code and the hint that its kind deserves.
+func (t *Tuning) schedulerError(err error) error {
+	again := fmt.Sprintf("nothing is lost: %s submit %s goes on from here and submits nothing twice", t.world.Program, t.Dir)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jobs.ErrRefused):
+		return diag.Wrap(err, diag.Scheduler, t.refusalHint(err.Error()))
+	case errors.Is(err, jobs.ErrUnavailable), errors.Is(err, jobs.ErrAmbiguous), errors.Is(err, jobs.ErrBackpressure):
+		return diag.Wrap(err, diag.Scheduler, again)
+	}
+	return err
+}
+
+// refusalHint names the line of the spec, or of its site file, that a scheduler's words most likely mean. The most telling words come
+// first: every refusal for a partition says something of nodes.
+func (t *Tuning) refusalHint(words string) string {
+	words = strings.ToLower(words)
+	places := t.places()
+	for _, k := range []struct {
+		word  string
+		paths []string // the first that is written
+	}{
+		{"invalid account", []string{"site.account"}}, {"partition", []string{"site.partition"}}, {"account", []string{"site.account"}},
+		{"qos", []string{"site.qos"}}, {"reservation", []string{"site.reservation"}}, {"feature", []string{"site.constraint"}},
+		{"constraint", []string{"site.constraint"}}, {"gres", []string{"site.gpu_type", "site.gpu_style", "tensor_parallel"}},
+		{"memory", []string{"site.memory"}}, {"cpu count", []string{"site.cpus"}}, {"time limit", []string{"site.time"}},
+		{"license", []string{"site.directives.licenses"}}, {"node name", []string{"site.directives.nodelist", "site.directives.exclude"}},
+		{"node count", []string{"site.nodes", "pipeline_parallel"}},
+		{"node configuration", []string{"site.gpu_type", "site.directives.exclude", "site.cpus", "tensor_parallel"}},
+	} {
+		if !strings.Contains(words, k.word) {
+			continue
+		}
+		for _, path := range k.paths {
+			if at, ok := places[path]; ok {
+				return fmt.Sprintf("%s: %s", at, path)
+			}
+		}
+		return fmt.Sprintf("%s, which %s does not say", k.paths[0], t.Dir.Spec())
+	}
+	return "the directives that were sent stand in " + t.Dir.Jobs()
+}
+
+// places are where the user wrote what the spec says: in the file that was submitted, if it is what it was, or in its copy.
+func (t *Tuning) places() map[string]diag.Pos {
+	data, err := os.ReadFile(t.Dir.Spec())
+	if err != nil {
+		return nil
+	}
+	file := t.Dir.Spec()
+	if now, err := os.ReadFile(t.written); err == nil && string(now) == string(data) {
+		file = t.written
+	}
+	return spec.Locate(filepath.Clean(file), data, sites.FoldersOf(t.world.Env).Read)
+}
