@@ -268,6 +268,30 @@ func restartController(t *testing.T, env []string, away time.Duration) {
 	}
 }
 
+// A job that bears a link's name and is not the one that was recorded, as an answer that was lost leaves it, does nothing: there is
+// one chain.
+func TestADuplicateOfALinkDoesNothing(t *testing.T) {
+	t.Parallel()
+	env := lab(t)
+	dir := record.Dir(vtune(t, env, "submit", "--hands-free=5m", specFile(t, "8", slow)))
+	duplicate := strings.TrimSpace(slurm(t, env, "sbatch", "--parsable", dir.Script(record.LinkID(1))))
+	var log []byte
+	within(t, time.Minute, "the duplicate's last words", func() bool {
+		log, _ = os.ReadFile(dir.JobLog(record.LinkID(1)))
+		return bytes.HasSuffix(log, []byte("\n"))
+	})
+	if !regexp.MustCompile(`^link 1 is job \d+, and this is job ` + duplicate + `: nothing to do\n$`).Match(log) {
+		t.Errorf("it said %s", log)
+	}
+	if _, err := os.Stat(dir.Attempt(record.KindCollect, "", 1).Attempt()); err == nil {
+		t.Error("the duplicate has taken the link's number")
+	}
+	if _, err := os.Stat(dir.Job(record.LinkID(3))); err == nil {
+		t.Error("the duplicate has put a link out")
+	}
+	vtune(t, env, "cancel", string(dir))
+}
+
 // A chain that is broken is said to be, with what puts it together again; a run that nobody collects is said to be one.
 func TestStatusSaysWhoCollects(t *testing.T) {
 	t.Parallel()
