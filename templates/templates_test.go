@@ -70,6 +70,8 @@ func array() templates.View {
 func TestGoldenScripts(t *testing.T) {
 	perNode := full()
 	perNode.Site.GPUStyle, perNode.Site.GPUType = "gpus-per-node", ""
+	pyxis, apptainer, nodes := contained("pyxis", "registry.example#org/vllm:1"), contained("apptainer", "/images/vllm 1.sif"), full()
+	nodes.Resources, nodes.Site.GPUStyle, nodes.Site.Scratch = record.Resources{GPUs: 8, Nodes: 2}, "gpus", "/local/scratch"
 	bareArray := array()
 	bareArray.Site, bareArray.Throttle, bareArray.Resources = spec.Site{GPUStyle: "gpus", GPUType: "a100"}, 0, record.Resources{GPUs: 1}
 	for _, c := range []struct {
@@ -79,6 +81,9 @@ func TestGoldenScripts(t *testing.T) {
 		{"slurm-plain", templates.Slurm, plain()},
 		{"slurm-full", templates.Slurm, full()},
 		{"slurm-gpus-per-node", templates.Slurm, perNode},
+		{"slurm-apptainer", templates.Slurm, apptainer},
+		{"slurm-pyxis", templates.Slurm, pyxis},
+		{"slurm-nodes", templates.Slurm, nodes},
 		{"slurm-array-full", templates.SlurmArray, array()},
 		{"slurm-array-gpus", templates.SlurmArray, bareArray},
 		{"local-plain", templates.Local, plain()},

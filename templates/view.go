@@ -9,14 +9,17 @@ import (
 
 // View is all a template sees: plain values, nothing that acts. It is a struct, so that a misspelt field is an error.
 type View struct {
-	Run       string // run id
-	Name      string // the scheduler's name for the job: record.JobName
-	RunDir    string
-	Agent     string // path of the agent's executable
-	Log       string // path of the script's own stdout and stderr; an array's ends in .%a, which Slurm makes the task's number
-	Secrets   string // path of a 0600 file that exports variables; empty: none
-	Site      spec.Site
-	Resources record.Resources
+	Run     string // run id
+	Name    string // the scheduler's name for the job: record.JobName
+	RunDir  string
+	Agent   string // path of the agent's executable
+	Log     string // path of the script's own stdout and stderr; an array's ends in .%a, which Slurm makes the task's number
+	Secrets string // path of a 0600 file that exports variables; empty: none
+	System  string // what the server runs on: GPU, TPU or CPU
+	// SecretNames are the variables of Secrets, Folders those outside the run that the server writes to: a container is told of both.
+	SecretNames, Folders []string
+	Site                 spec.Site
+	Resources            record.Resources
 	// SignalLead is how many seconds before its time limit the agent is told; 0: not at all.
 	SignalLead int
 
@@ -31,6 +34,17 @@ type View struct {
 	Throttle  int    // at most so many at once; 0: no limit
 	TasksFile string // path; line i+1 is the id of task i's job
 	JobsDir   string // the folder that holds <id>/script and <id>/log of every job
+}
+
+// NodeCount is how many nodes the job takes.
+func (v View) NodeCount() int { return max(1, v.Resources.Nodes) }
+
+// GPUs is what the site's option asks for: gpus counts those of the whole job, every other style those of a node.
+func (v View) GPUs() int {
+	if v.Site.GPUStyle == "gpus" {
+		return v.Resources.GPUs * v.NodeCount()
+	}
+	return v.Resources.GPUs
 }
 
 // LastTask is the highest index of the array.
@@ -55,10 +69,15 @@ func samples() []View {
 	most.Secrets, most.SignalLead, most.Tasks, most.Throttle = "/base/run/secrets.env", 120, 4, 2
 	most.ServerCommand, most.BenchCommand = []string{"vllm", "serve", "model"}, []string{"vllm", "bench", "serve"}
 	most.Resources = record.Resources{GPUs: 2, CPUs: 8, MemMB: 65536, Seconds: 7200}
+	most.System, most.SecretNames, most.Folders = "GPU", []string{"TOKEN"}, []string{"/models"}
 	most.Site = spec.Site{
+		Scratch: "/scratch", Proxy: "http://proxy:3128",
 		Partition: "gpu", Account: "team", QOS: "high", Reservation: "week", Constraint: "h200", Time: "2:00:00", Memory: "64G", CPUs: 8,
 		GPUStyle: "gres", GPUType: "h200", MaxParallel: 2, Modules: []string{"cuda"}, Environment: []string{"export A=b"},
 		Directives: map[string]string{"comment": "a note", "exclusive": ""},
 	}
-	return []View{most, least}
+	contained, nodes := most, most
+	contained.Site.Container = spec.Container{Runtime: "apptainer", Image: "/image.sif"}
+	nodes.Resources.Nodes = 2
+	return []View{most, least, contained, nodes}
 }

@@ -1,25 +1,34 @@
 package spec
 
 import (
+	"flag"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"vtune/internal/spec/tree"
 )
 
-// What the documents show of a spec is one: each YAML block, put behind the keys that are required.
+// What the documents show of a spec is one: each YAML block, put behind the keys that are required. What they show of a site file is
+// what later blocks may name.
 func TestTheYAMLOfTheDocumentsParses(t *testing.T) {
-	blocks := 0
-	for _, path := range []string{"../../README.md", "../../docs/methods.md"} {
+	blocks, files := 0, map[string]string{}
+	for _, path := range []string{"../../README.md", "../../docs/methods.md", "../../docs/sites.md"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 			blocks++
-			if _, err := Parse(path, []byte(minimal+block[1])); err != nil {
+			if site, ok := strings.CutPrefix(block[1], "# ~/.config/vtune/sites/"); ok {
+				name, text, _ := strings.Cut(site, ".yaml\n")
+				files[name] = text
+				continue
+			}
+			if _, err := ParseWith(path, []byte(minimal+block[1]), siteFiles(files)); err != nil {
 				t.Errorf("%v\n%s", err, block[1])
 			}
 		}
@@ -41,7 +50,7 @@ func TestTheKeysThatTheDocumentsNameExist(t *testing.T) {
 	}
 	collect(fields(), "")
 	groups := regexp.MustCompile("`((?:test|arrivals|profile|site|server|workload|limit|grid)\\.[a-z_0-9]+)")
-	for _, path := range []string{"../../README.md", "../../docs/methods.md"} {
+	for _, path := range []string{"../../README.md", "../../docs/methods.md", "../../docs/sites.md"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -51,5 +60,38 @@ func TestTheKeysThatTheDocumentsNameExist(t *testing.T) {
 				t.Errorf("%s names %s, which is no key", path, m[1])
 			}
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite the table of keys in the documents")
+
+// The table of a site file's keys is made from the table of fields, so that the document cannot fall behind it.
+func TestTheDocumentsHaveEveryKeyOfASiteFile(t *testing.T) {
+	const path, begin, end = "../../docs/sites.md", "-update -->\n", "<!-- end -->"
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(data), begin)
+	got, after, ends := strings.Cut(rest, end)
+	if !ok || !ends {
+		t.Fatal("the document has no place for the table")
+	}
+	want := "| key | says | default |\n|---|---|---|\n"
+	walk(siteFileFields(), "", func(f field, path string) {
+		def := f.def
+		if def != "" {
+			def = "`" + def + "`"
+		}
+		want += "| `" + path + "` | " + strings.ReplaceAll(f.doc, "|", `\|`) + " | " + def + " |\n"
+	})
+	if *update {
+		if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the table of keys (-want +got), to be made anew with -update:\n%s", diff)
 	}
 }

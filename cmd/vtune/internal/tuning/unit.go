@@ -93,7 +93,8 @@ func (t *Tuning) writeRider(j, carrier record.Job) error {
 func (t *Tuning) view(id string, j record.Job) templates.View {
 	v := templates.View{
 		Run: t.Run.ID, Name: record.JobName(t.Run.ID, id), RunDir: string(t.Dir), Agent: t.Dir.Agent(), Log: t.Dir.JobLog(id),
-		Site: t.spec.Site, Resources: j.Resources, SignalLead: signalLead(j.Resources.Seconds),
+		Site: t.spec.Site, Resources: j.Resources, SignalLead: signalLead(j.Resources.Seconds), System: t.spec.System,
+		SecretNames: t.spec.Server.Secrets, Folders: slices.DeleteFunc([]string{t.spec.DownloadDir, t.spec.Server.CacheRoot}, func(d string) bool { return d == "" }),
 	}
 	if len(t.spec.Server.Secrets) > 0 {
 		v.Secrets = t.Dir.Secrets()
