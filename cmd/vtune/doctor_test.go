@@ -210,6 +210,15 @@ cp -r "$(dirname "$(dirname "$(dirname "$3")")")" "`+p.dir+`/other" && exec "$1"
 			p.write(t, "templates/slurm.tmpl", "#!/bin/bash\n{{template \"slurm-directives.tmpl\" .}}\nexec "+p.dir+"/elsewhere {{sh .Agent}} agent {{sh .Assignment}}\n")
 			return []string{"--grace", "500ms", "--template-dir", filepath.Join(p.dir, "templates")}
 		}, 10, []string{`fail +shared +\d+ is over \(COMPLETED.*\) and nothing that it wrote is seen here`}, true},
+		{"a container that is well", func(t *testing.T, p *patient) []string {
+			p.write(t, "bin/apptainer", "#!/bin/bash\nexport APPTAINER_CONTAINER=/image.sif\nwhile [ \"$1\" != /image.sif ]; do shift; done; shift; exec \"$@\"\n")
+			p.change(t, "gpu_type: h200", "gpu_type: h200, container: {runtime: apptainer, image: /image.sif}")
+			return nil
+		}, 0, []string{`warn +container +seen from here: .*image.sif`, `ok +container +the job runs in /image.sif`, `ok +vllm `}, false},
+		{"a container whose runtime is not there", func(t *testing.T, p *patient) []string {
+			p.change(t, "gpu_type: h200", "gpu_type: h200, container: {runtime: apptainer, image: /image.sif}")
+			return []string{"--grace", "300ms"}
+		}, 10, []string{`fail +job .*apptainer: .*not found`, `remedy: see site.container;`}, true},
 		{"sbatch refuses the job", func(t *testing.T, p *patient) []string {
 			p.change(t, "gpu_type: h200", "gpu_type: h200, reservation: no")
 			return nil

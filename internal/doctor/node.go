@@ -103,6 +103,8 @@ func logged(s *spec.Spec, j Job) string {
 	switch {
 	case strings.Contains(lower, "permission denied"):
 		return "name a folder as base whose file system executes programs (no noexec)" + at
+	case strings.Contains(lower, "site.scratch"):
+		return "see site.scratch" + at
 	case s.Site.Container.Runtime != "" && s.Site.Container.Runtime != "none":
 		return "see site.container" + at
 	case strings.Contains(lower, "module"):
@@ -165,11 +167,11 @@ func (d *diagnosis) temp(f Findings) {
 func (d *diagnosis) gpus(f Findings, s *spec.Spec, want int) {
 	switch {
 	case f.SMI == nil:
-		remedy := "see that the job asks for GPUs (site.gpu_style)"
+		where := "on " + f.Host
 		if r := s.Site.Container.Runtime; r != "" && r != "none" {
-			remedy = "let the container see the GPUs (apptainer: --nv in site.container.options)"
+			where = "in the container on " + f.Host
 		}
-		d.warn("gpus", remedy, "there is no nvidia-smi on %s%s", f.Host, devices(f))
+		d.warn("gpus", "see that the job asks for GPUs (site.gpu_style), and that there is a driver", "there is no nvidia-smi %s%s", where, devices(f))
 	case f.SMI.TimedOut:
 		d.fail("gpus", "ask the cluster's administrators to look at the node", "nvidia-smi on %s does not answer", f.Host)
 	case f.SMI.Exit != "":

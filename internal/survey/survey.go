@@ -307,6 +307,6 @@ func (p *page) rest() {
 #   runtime: apptainer             # or pyxis
 #   image: /images/vllm.sif
 #   mounts: [/scratch, /models:/models:ro]
-#   options: [--nv]
+#   options: [--no-home]
 `)
 }

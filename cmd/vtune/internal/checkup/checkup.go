@@ -139,7 +139,8 @@ func (e *errand) write() error {
 	}
 	v := templates.View{
 		Run: e.run, Name: e.name, RunDir: string(e.dir), Agent: e.dir.Agent(), Log: e.dir.JobLog(exam.Job),
-		Site: e.site(resources), Resources: resources, Assignment: e.dir.Assignment(exam.Job),
+		Site: e.site(resources), Resources: resources, Assignment: e.dir.Assignment(exam.Job), System: e.Spec.System,
+		SecretNames: e.Spec.Server.Secrets, Folders: slices.DeleteFunc([]string{e.Spec.DownloadDir, e.Spec.Server.CacheRoot}, func(d string) bool { return d == "" }),
 	}
 	if secrets {
 		v.Secrets = e.dir.Secrets()
