@@ -144,9 +144,6 @@ func submitArgs(r jobs.Request) ([]string, error) {
 		}
 		args = append(args, array)
 	}
-	if r.Begin > 0 {
-		args = append(args, fmt.Sprintf("--begin=now+%d", int(r.Begin.Seconds())))
-	}
 	if len(r.After) > 0 {
 		after, err := dependencies(r.After)
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 
 func TestWhatTheProtocolRestsOnGoesAsArguments(t *testing.T) {
 	got, err := submitArgs(jobs.Request{
-		Name: "vt-r-cells", Script: "/run/jobs/cells/script", Log: "/run/100%/log.%a", WorkDir: "/run/100%", Tasks: 12, Throttle: 4, Begin: 90 * time.Second,
+		Name: "vt-r-cells", Script: "/run/jobs/cells/script", Log: "/run/100%/log.%a", WorkDir: "/run/100%", Tasks: 12, Throttle: 4,
 		After: []jobs.Dependency{
 			{On: jobs.Handle{ID: "1"}, Task: -1, When: record.AfterOK},
 			{On: jobs.Handle{ID: "2"}, Task: 3, When: record.AfterAny},
@@ -24,11 +24,7 @@ func TestWhatTheProtocolRestsOnGoesAsArguments(t *testing.T) {
 	})
 	want := []string{
 		"--parsable", "--job-name=vt-r-cells", "--output=/run/100%%/log.%a", "--open-mode=append", "--chdir=/run/100%",
-<<<<<<< HEAD
 		"--no-requeue", "--kill-on-invalid-dep=yes", "--array=0-11%4", "--dependency=afterok:1,afterany:2_3", "--begin=now+2", "/run/jobs/cells/script",
-=======
-		"--no-requeue", "--kill-on-invalid-dep=yes", "--array=0-11%4", "--begin=now+90", "--dependency=afterok:1,afterany:2_3", "/run/jobs/cells/script",
->>>>>>> wt-chain
 	}
 	if err != nil {
 		t.Fatal(err)
