@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"vtune/collect/fleet"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 )
@@ -19,7 +20,7 @@ func TestWhatCellsCostEachOtherIsReportedAndDecidesNothing(t *testing.T) {
 	}
 	job := JobRecord{Job: record.Job{ID: "s1-t1-1", Kind: record.KindCell, Cell: "s1-t1", Attempt: 1}}
 	job.Observations = []record.Observation{run(3, false, 12.1), run(0, true, 12.5)}
-	got := beside([]JobRecord{job})
+	got := fleet.Beside([][]record.Observation{job.Observations})
 	if len(got) != 1 || got[0].String() != "s1-t1 completed 12.10 req/s beside 3 others and 12.50 alone: 3.2 % less (each known to 10.0 %)" {
 		t.Errorf("%v", got)
 	}
@@ -33,7 +34,7 @@ func TestWhatCellsCostEachOtherIsReportedAndDecidesNothing(t *testing.T) {
 		"not made again":      {run(3, false, 12)},
 	} {
 		job.Observations = obs
-		if got := beside([]JobRecord{job}); len(got) > 0 {
+		if got := fleet.Beside([][]record.Observation{job.Observations}); len(got) > 0 {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

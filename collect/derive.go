@@ -13,7 +13,9 @@ import (
 func Derive(s Snapshot) record.State {
 	st := record.State{Schema: record.Schema, Run: s.Run.ID, Policy: s.Plan.Policy, Ledger: record.Ledger{}}
 	byWork := jobsByWork(s)
+	var made [][]record.Observation // by attempt
 	for _, j := range s.Jobs {
+		made = append(made, j.Observations)
 		st.Accelerators = max(st.Accelerators, j.Resources.GPUs*max(1, j.Resources.Nodes))
 		if j.Result == nil {
 			continue
@@ -43,7 +45,7 @@ func Derive(s Snapshot) record.State {
 			st.Cells = append(st.Cells, cell(s.Plan.Policy, c, byWork[workOf(record.KindCell, c.ID)], st.Probe))
 		}
 	}
-	st.Packed = beside(s.Jobs)
+	st.Packed = fleet.Beside(made)
 	st.Best = search.Best(st.Policy, st.Cells)
 	st.Profile = work(byWork[workOf(record.KindProfile, "")])
 	switch traced := traceOf(st.Best, byWork); {

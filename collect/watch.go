@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"vtune/collect/doorbell"
@@ -38,10 +39,10 @@ func (c *Collector) Watch(ctx context.Context, p Pace, r Report) (record.State, 
 		ask := now.Sub(asked) >= interval
 		if len(fresh) > 0 || ask || now.Sub(passed) >= p.Full {
 			if ask {
-				asked, interval = now, min(interval*3/2, p.AskMax)
+				asked, interval = now, jittered(min(interval*3/2, p.AskMax))
 			}
 			if len(fresh) > 0 {
-				interval = p.AskMin
+				interval = jittered(p.AskMin)
 			}
 			passed = now
 			st, err := c.Pass(ctx, ask)
@@ -62,3 +63,6 @@ func (c *Collector) Watch(ctx context.Context, p Pace, r Report) (record.State, 
 		}
 	}
 }
+
+// jittered keeps collectors that were started together from asking a controller together for ever: up to a fifth more.
+func jittered(d time.Duration) time.Duration { return d + rand.N(d/5+1) }

@@ -52,15 +52,18 @@ func newCollect(a *app) *cobra.Command {
 
 func graceFlag(c *cobra.Command, grace *time.Duration) {
 	c.Flags().DurationVar(grace, "grace", 0,
-		"how long a job may be over or unknown at the scheduler before its missing result is given up (default: 2s local, 60s Slurm)")
+		"how long a job may be over or unknown at the scheduler before its missing result is given up (default: 2s local, 2m Slurm)")
 }
+
+// slurmGrace is twice as long as an NFS client may keep showing a folder as it was (acdirmax, a minute by default).
+const slurmGrace = 2 * time.Minute
 
 // paceOf the scheduler's kind: a local query reads a few files, a Slurm query is an RPC to a daemon that a whole site shares.
 func paceOf(t *tuning.Tuning) (collect.Pace, time.Duration) {
 	if t.Run.Scheduler == "local" {
 		return collect.Pace{Rescan: 500 * time.Millisecond, AskMin: time.Second, AskMax: 2 * time.Second, Full: 10 * time.Second}, 2 * time.Second
 	}
-	return collect.Pace{Rescan: 2 * time.Second, AskMin: 15 * time.Second, AskMax: 3 * time.Minute, Full: time.Minute}, time.Minute
+	return collect.Pace{Rescan: 2 * time.Second, AskMin: 15 * time.Second, AskMax: 3 * time.Minute, Full: time.Minute}, slurmGrace
 }
 
 // collect makes one pass, or passes until the run is over. The caller holds the lease.

@@ -227,6 +227,11 @@ func TestAPersonStartsAServerOnTwoNodesByTheLaunchProgram(t *testing.T) {
 		return err == nil
 	})
 	kill(t, ranks(t, dir, 0))
+	select {
+	case <-person.Done():
+	case <-time.After(time.Minute):
+		t.Fatalf("it goes on without its head\n%s", slurm(t, env, "squeue", "--steps"))
+	}
 	if exit := person.Wait(); exit.Code != 137 {
 		t.Errorf("it ended with %v\n%s", exit, &said)
 	}

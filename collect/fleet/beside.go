@@ -1,17 +1,17 @@
-package collect
+package fleet
 
 import "vtune/internal/record"
 
-// beside is what cells lost by sharing their node, where one was measured again when it was alone there. The runs are of one server
+// Beside is what cells lost by sharing their node, where one was measured again when it was alone there. The runs are of one server
 // and one load, so that the neighbours are all that differs but chance.
-func beside(jobs []JobRecord) []record.Beside {
+func Beside(attempts [][]record.Observation) []record.Beside {
 	var found []record.Beside
-	for _, j := range jobs {
-		for _, alone := range j.Observations {
+	for _, made := range attempts {
+		for _, alone := range made {
 			if !alone.Alone || alone.Verdict == record.Invalid || alone.Neighbours > 0 {
 				continue
 			}
-			for _, o := range j.Observations {
+			for _, o := range made {
 				if o.Cell == alone.Cell && o.Load == alone.Load && !o.Alone && !o.Emulated && o.Neighbours > 0 && o.Verdict != record.Invalid {
 					found = append(found, record.Beside{
 						Cell: o.Cell, Others: o.Neighbours, Packed: o.Metrics.RequestThroughput, Alone: alone.Metrics.RequestThroughput,
