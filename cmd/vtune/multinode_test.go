@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"vtune/internal/agent"
 	"vtune/internal/fsx"

@@ -15,7 +15,7 @@ func Beside(attempts [][]record.Observation) []record.Beside {
 				if o.Cell == alone.Cell && o.Load == alone.Load && !o.Alone && !o.Emulated && o.Neighbours > 0 && o.Verdict != record.Invalid {
 					found = append(found, record.Beside{
 						Cell: o.Cell, Others: o.Neighbours, Packed: o.Metrics.RequestThroughput, Alone: alone.Metrics.RequestThroughput,
-						Within: max(within(o), within(alone)),
+						Within: max(knownTo(o), knownTo(alone)),
 					})
 					break
 				}
@@ -25,8 +25,8 @@ func Beside(attempts [][]record.Observation) []record.Beside {
 	return found
 }
 
-// within is how well a run knows its throughput, relative.
-func within(o record.Observation) float64 {
+// knownTo is how well a run knows its throughput, relative.
+func knownTo(o record.Observation) float64 {
 	if o.Steady == nil || o.Steady.Throughput.Value <= 0 {
 		return 0
 	}
