@@ -30,8 +30,9 @@ e2e: build ## tune a real vLLM (on CPU) as jobs of a real Slurm cluster
 e2e-compare: build ## tune the same real server by both methods and check both answers; about half an hour
 	$(GO) test -tags e2ecompare -count=1 -timeout 80m -v -run TestBothMethodsOnARealServer ./e2e
 
-bench: ## benchmarks: planning 10,000 cells, collecting 1,000
-	$(GO) test -run '^$$' -bench . -benchmem ./cmd/vtune/internal/tuning ./jobs ./collect ./internal/sim
+bench: ## benchmarks: planning and submitting 10,000 cells, collecting 1,000
+	$(GO) test -run '^$$' -bench . -benchmem ./cmd/vtune/internal/tuning ./jobs ./jobs/slurm ./collect ./internal/sim
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./cmd/vtune
 
 bench-tuner: ## tuning methods against 200 simulated machines; writes docs/bench-tuner.md
 	@mkdir -p docs

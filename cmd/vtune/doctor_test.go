@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"vtune/internal/doctor"
-	"vtune/internal/need"
 )
 
 var updateDoctor = flag.Bool("update-doctor", false, "rewrite the golden file of the doctor's output")
@@ -307,35 +306,9 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// accountingLab is a lab that keeps accounts and limits.
-func accountingLab(t *testing.T) []string {
-	t.Helper()
-	need.Program(t, "slurmctld", "make deps")
-	need.Program(t, "slurmdbd", "make deps")
-	need.Program(t, "mariadbd", "make deps")
-	dir, err := os.MkdirTemp("/tmp", "vtlab-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command("../../lab/slurm-up", "-b", "-d", filepath.Join(dir, "slurm"), "-n", "2", "-g", "8").Output()
-	if err != nil {
-		t.Fatalf("slurm-up: %v", err)
-	}
-	t.Cleanup(func() {
-		if msg, err := exec.Command("../../lab/slurm-down", "-d", filepath.Join(dir, "slurm")).CombinedOutput(); err != nil {
-			t.Errorf("slurm-down: %v\n%s", err, msg)
-		}
-		os.RemoveAll(dir)
-	})
-	return append(environment(dir), strings.TrimPrefix(strings.TrimSpace(string(out)), "export "))
-}
-
 func TestTheDoctorAndSiteInitKnowAccounts(t *testing.T) {
 	t.Parallel()
-	env := accountingLab(t)
+	env := startAccounts(t).env
 	slurm(t, env, "sacctmgr", "-i", "add", "qos", "fast")
 	user := strings.TrimSpace(slurm(t, env, "id", "-un"))
 	slurm(t, env, "sacctmgr", "-i", "modify", "user", user, "where", "account=lab", "set", "maxsubmitjobs=2", "qos+=fast")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,33 @@ import (
 )
 
 // What happens to runs on clusters that other people run. Each test is a row of the table in docs/faults.md.
+
+func TestThePageOnFaultsNamesTestsThatExist(t *testing.T) {
+	page, err := os.ReadFile("../../docs/faults.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sources bytes.Buffer
+	for _, pattern := range []string{"*_test.go", "../../e2e/*_test.go", "../../jobs/slurm/*_test.go"} {
+		paths, _ := filepath.Glob(pattern)
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sources.Write(text)
+		}
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllSubmatch(page, -1)
+	if len(named) < 20 {
+		t.Errorf("%d tests are named", len(named))
+	}
+	for _, m := range named {
+		if !bytes.Contains(sources.Bytes(), []byte("func "+string(m[1])+"(")) {
+			t.Errorf("there is no %s", m[1])
+		}
+	}
+}
 
 // controller sends the cluster's controller a signal.
 func (c cluster) controller(t *testing.T, s syscall.Signal) {
@@ -155,7 +183,60 @@ func TestAnAnswerThatIsLostInTheMiddleOfSubmitLeavesOneJob(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, "MessageTimeout=5")
 	slurm(t, c.env, "scontrol", "update", "PartitionName=gpu", "State=DOWN")
-	// The stand-in only picks the moment: it stops the controller before the second call of the real sbatch, and tells of its end.
+	bin, env := c.beforeSecond(t, "kill -STOP $controller", "touch $here/gave-up")
+	v := start(t, env, "submit", writeSpec(t, fmt.Sprintf(walkSpec, "slurm", "in-job")))
+	awaitPath(t, filepath.Join(bin, "gave-up"))
+	c.controller(t, syscall.SIGCONT)
+	dir := record.Dir(v.ends())
+	oneOfEach(t, c, dir)
+	vtune(t, c.env, "cancel", string(dir))
+}
+
+// The controller dies in the middle of submit, with one unit out and one not. submit waits for it and goes on where it was.
+func TestAControllerMayDieInTheMiddleOfSubmit(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	slurm(t, c.env, "scontrol", "update", "PartitionName=gpu", "State=DOWN")
+	saved := "touch $here/now; until [ " + filepath.Join(c.dir, "state", "job_state") + " -nt $here/now ]; do sleep 0.1; done; "
+	_, env := c.beforeSecond(t, saved+"kill -KILL $controller", "true")
+	v := start(t, env, "submit", writeSpec(t, fmt.Sprintf(walkSpec, "slurm", "in-job")))
+	v.says("waiting up to 5m0s for slurm")
+	c.restart(t)
+	dir := record.Dir(v.ends())
+	oneOfEach(t, c, dir)
+	vtune(t, c.env, "cancel", string(dir))
+}
+
+// Whoever cancels while submit is talking to the scheduler cannot know of the jobs that are on their way. They end all the same.
+func TestCancelEndsWhatSubmitIsAboutToHandOver(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	bin, env := c.beforeSecond(t, "touch $here/second; until [ -e $here/cancelled ]; do sleep 0.1; done", "true")
+	spec := writeSpec(t, fmt.Sprintf(walkSpec, "slurm", "in-job"))
+	v := start(t, env, "submit", spec)
+	awaitPath(t, filepath.Join(bin, "second"))
+	runs, err := filepath.Glob(filepath.Join(filepath.Dir(spec), "auto-benchmark", "*", "run.json"))
+	if err != nil || len(runs) != 1 {
+		t.Fatalf("runs %v, %v", runs, err)
+	}
+	dir := record.Dir(filepath.Dir(runs[0]))
+	vtune(t, c.env, "cancel", string(dir))
+	if err := os.WriteFile(filepath.Join(bin, "cancelled"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	v.ends()
+	began := time.Now()
+	eventually(t, "the queue to be empty", func() bool {
+		return strings.TrimSpace(slurm(t, c.env, "squeue", "-h", "-t", "PENDING,RUNNING,COMPLETING")) == ""
+	})
+	t.Logf("empty %.1f s after submit ended", time.Since(began).Seconds())
+	nothingLeft(t, "after cancel beside submit", dir)
+}
+
+// beforeSecond is an environment whose sbatch is the real one with something done before and after its second call: a stand-in for
+// nothing but the right moment. $here is its folder, $controller the controller's pid.
+func (c cluster) beforeSecond(t *testing.T, before, after string) (bin string, env []string) {
+	t.Helper()
 	pid, err := os.ReadFile(filepath.Join(c.dir, "slurmctld.pid"))
 	if err != nil {
 		t.Fatal(err)
@@ -164,27 +245,28 @@ func TestAnAnswerThatIsLostInTheMiddleOfSubmitLeavesOneJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin := t.TempDir()
+	bin = t.TempDir()
 	script := fmt.Sprintf(`#!/bin/bash
-echo >>%[1]s/calls
-[ "$(wc -l <%[1]s/calls)" = 2 ] && kill -STOP %[2]s
+here=%s controller=%s
+echo >>$here/calls
+if [ "$(wc -l <$here/calls)" != 2 ]; then exec %[3]s "$@"; fi
+%[4]s
 %[3]s "$@"; code=$?
-[ "$(wc -l <%[1]s/calls)" = 2 ] && touch %[1]s/gave-up
+%[5]s
 exit $code
-`, bin, bytes.TrimSpace(pid), sbatch)
+`, bin, bytes.TrimSpace(pid), sbatch, before, after)
 	if err := os.WriteFile(filepath.Join(bin, "sbatch"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	env := append(slices.Clone(c.env), "PATH="+bin+":"+programs+":"+os.Getenv("PATH"))
-	v := start(t, env, "submit", writeSpec(t, fmt.Sprintf(walkSpec, "slurm", "in-job")))
-	eventually(t, "sbatch to give up", func() bool {
-		_, err := os.Stat(filepath.Join(bin, "gave-up"))
+	return bin, append(slices.Clone(c.env), "PATH="+bin+":"+programs+":"+os.Getenv("PATH"))
+}
+
+func awaitPath(t *testing.T, path string) {
+	t.Helper()
+	eventually(t, path, func() bool {
+		_, err := os.Stat(path)
 		return err == nil
 	})
-	c.controller(t, syscall.SIGCONT)
-	dir := record.Dir(v.ends())
-	oneOfEach(t, c, dir)
-	vtune(t, c.env, "cancel", string(dir))
 }
 
 // syncBuffer is a buffer that one goroutine fills and another reads.
