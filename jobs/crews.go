@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -65,23 +64,6 @@ func WholeCrew(s *spec.Spec, n int, js, riders []record.Job) record.Unit {
 	return record.Unit{
 		ID: fmt.Sprintf("crew-%d", n), Jobs: js, Riders: riders, Crew: &record.Crew{Slots: slots, Nodes: nodes, Feed: true},
 	}
-}
-
-// Crewable is why the site's wish for shared allocations cannot be met; nil: it can, or there is none.
-func Crewable(s *spec.Spec) error {
-	if !Packs(s) && !OneJob(s) {
-		return nil
-	}
-	r := resources(s)
-	switch {
-	case r.Nodes > 1:
-		return errors.New("site.pack, site.shape: a server that spans nodes has an allocation of its own")
-	case Packs(s) && r.GPUs == 0:
-		return fmt.Errorf("site.pack: %s deals out a node's GPUs, and no server takes any", s.Site.Pack)
-	case Packs(s) && s.Site.GPUStyle == "none":
-		return fmt.Errorf("site.pack: %s deals out a node's GPUs, and site.gpu_style: none does not ask Slurm for them", s.Site.Pack)
-	}
-	return nil
 }
 
 // crewStyle is how a crew asks for GPUs. With gpus, Slurm would deal those of the whole allocation out to its nodes as it likes, such

@@ -104,22 +104,6 @@ func TestACrewOfCellsWaitsForTheProbe(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSharedOutIsRefused(t *testing.T) {
-	for name, c := range map[string]struct {
-		spec spec.Spec
-		want string
-	}{
-		"packed":                {spec.Spec{System: "GPU", TensorParallel: 2, Site: spec.Site{Pack: "gpus", GPUsPerNode: 8, GPUStyle: "gres"}}, ""},
-		"no GPUs":               {spec.Spec{System: "CPU", TensorParallel: 1, Site: spec.Site{Pack: "exclusive"}}, "no server takes any"},
-		"Slurm knows no GPUs":   {spec.Spec{System: "GPU", TensorParallel: 1, Site: spec.Site{Pack: "gpus", GPUsPerNode: 8, GPUStyle: "none"}}, "does not ask Slurm"},
-		"a server on each node": {spec.Spec{System: "CPU", TensorParallel: 1, Site: spec.Site{Pack: "off", Shape: "one-job", GPUStyle: "none"}}, ""},
-	} {
-		if err := Crewable(&c.spec); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%s: %v, want %q", name, err, c.want)
-		}
-	}
-}
-
 // The allocation has room for all its jobs at once, and each is given its share.
 func TestAnAllocationHasRoomForAllItsJobs(t *testing.T) {
 	for _, c := range []struct {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -148,6 +149,7 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 	if err := os.Symlink(filepath.Join(programs, "vllm-sim"), filepath.Join(bin, "vllm")); err != nil {
 		t.Fatal(err)
 	}
+	cluster := lab(t) // for those that look at one
 	run, typed := "", 0
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
 		for line := range strings.Lines(block[1]) {
@@ -163,7 +165,7 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 				typed++
 				c := exec.Command(filepath.Join(programs, "vtune"), words[1:]...)
 				c.Dir = dir
-				c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "VLLM_SIM_TIME_SCALE=100", "VLLM_SIM_GPU_DIR="+filepath.Join(dir, "gpus"))
+				c.Env = append(slices.Clone(cluster), "HOME="+dir, "XDG_CONFIG_HOME=", "PATH="+bin+":"+os.Getenv("PATH"), "VLLM_SIM_TIME_SCALE=100")
 				out, err := c.Output()
 				if err != nil {
 					t.Fatalf("%s: %v\n%s\n%s", line, err, out, err.(*exec.ExitError).Stderr)

@@ -105,12 +105,8 @@ func (d *decoder) checkSize() {
 				fmt.Sprintf("make tensor_parallel x pipeline_parallel a multiple of %d, and tensor_parallel at most %d or a multiple of it", has, has), stages, ranks, node)
 		}
 	}
-	const nodes = "site.nodes"
-	switch {
-	case s.Site.Shape == "jobs" && s.Site.Nodes > 1:
-		d.at("only the allocation of shape one-job has nodes to count", "write shape: one-job, or leave it out: a server takes the nodes that it needs", nodes)
-	case s.Site.Shape == "one-job" && has > 0 && s.Site.Nodes*has < server:
-		d.at(fmt.Sprintf("a server takes %d GPUs, the allocation has %d x %d", server, s.Site.Nodes, has), "", nodes, "site.shape")
+	if s.Site.Shape == "jobs" && s.Site.Nodes > 1 {
+		d.at("only the allocation of shape one-job has nodes to count", "write shape: one-job, or leave it out: a server takes the nodes that it needs", "site.nodes")
 	}
 }
 
@@ -126,12 +122,16 @@ func (d *decoder) checkSideBySide() {
 	server, has := d.accelerators()
 	if packed || s.Site.Shape == "one-job" {
 		switch {
+		case packed && s.System == "CPU":
+			d.at("deals out a node's GPUs, and no server takes any", "write pack: off", pack)
+		case packed && s.Site.GPUStyle == "none":
+			d.at("deals out a node's GPUs, and gpu_style: none does not ask Slurm for them", "write pack: off, or how Slurm is asked", pack)
 		case s.System == "CPU" && s.Site.CPUs == 0:
 			d.at("needs to know how many CPUs a server takes", "write site.cpus", asked)
 		case s.System != "CPU" && has == 0:
 			d.at("needs to know how many GPUs a node has", "write site.gpus_per_node", asked)
-		case packed && server > has && s.System != "CPU":
-			d.at(fmt.Sprintf("a server takes %d GPUs and a node has %d: there is nothing to put beside it", server, has), "leave it out", pack)
+		case server > has && s.System != "CPU":
+			d.at(fmt.Sprintf("a server takes %d GPUs and a node has %d: it has an allocation of its own", server, has), "leave it out", asked)
 		}
 	}
 	if packed && s.Method == MethodAutoTune {

@@ -117,14 +117,7 @@ func LoadSpec(w World, path string) (*spec.Spec, error) {
 	if info.IsDir() {
 		return nil, diag.Errorf(diag.Usage, "%s is a directory, not a spec", path)
 	}
-	s, err := spec.LoadWith(path, sites.FoldersOf(w.Env).Read)
-	if err != nil {
-		return nil, err
-	}
-	if err := jobs.Crewable(s); err != nil {
-		return nil, diag.Wrap(err, diag.Spec, "write site.pack: off and site.shape: jobs in "+path)
-	}
-	return s, nil
+	return spec.LoadWith(path, sites.FoldersOf(w.Env).Read)
 }
 
 // PlanFor is the plan of s for what its scheduler can take.
