@@ -76,7 +76,7 @@ func anySpec() *rapid.Generator[*Spec] {
 func anyOfSlurm(t *rapid.T, s *Spec, name *rapid.Generator[string]) {
 	s.Site.Collector = Collector{name.Draw(t, "collector's partition"), name.Draw(t, "collector's account"), name.Draw(t, "collector's qos")}
 	s.Site.Scratch = rapid.SampledFrom([]string{"", "/local/it's $HOME"}).Draw(t, "scratch")
-	switch rapid.SampledFrom([]string{"cells", "containers", "packs", "CPU packs", "one job", "large servers"}).Draw(t, "what of Slurm") {
+	switch rapid.SampledFrom([]string{"cells", "containers", "packs", "one CPU job", "one job", "large servers"}).Draw(t, "what of Slurm") {
 	case "containers":
 		s.Site.Container = rapid.SampledFrom([]Container{
 			{"apptainer", "/images/v.sif", []string{"/a", "/b:/c:ro"}, []string{"--no-home", "it's $(id)"}},
@@ -85,14 +85,11 @@ func anyOfSlurm(t *rapid.T, s *Spec, name *rapid.Generator[string]) {
 		}).Draw(t, "container")
 	case "packs":
 		s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode, s.Method = 2, 2, 8, MethodVtune
-		s.Site.Pack = "exclusive"
-		if s.System == "CPU" {
-			s.Site.CPUs++
-		}
-	case "CPU packs":
-		s.System, s.Site.Pack, s.Site.CPUs, s.Site.Directives, s.Method = "CPU", "gpus", 8, nil, MethodVtune
+		s.System, s.Site.Pack, s.Site.GPUStyle = "GPU", "exclusive", "gres"
+	case "one CPU job":
+		s.System, s.Site.Shape, s.Site.CPUs = "CPU", "one-job", 8
 	case "one job":
-		s.System, s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode, s.Site.Shape = "GPU", 8, 3, 8, "one-job"
+		s.System, s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode, s.Site.Shape = "GPU", 4, 2, 8, "one-job"
 		s.Site.Nodes = rapid.IntRange(3, 9).Draw(t, "nodes")
 	case "large servers":
 		s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode = 16, 2, 4
