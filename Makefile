@@ -22,7 +22,8 @@ demo: build ## tune a simulated server on this machine, about a minute
 
 test: ## run every test but the real vLLM's
 	$(GO) vet ./...
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/cmd/vtune$$')
+	$(GO) test -race -timeout 30m -parallel 4 ./cmd/vtune
 
 e2e: build ## tune a real vLLM (on CPU) as jobs of a real Slurm cluster
 	$(GO) test -tags e2e -count=1 -timeout 40m -v ./e2e

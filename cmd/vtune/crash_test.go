@@ -50,8 +50,7 @@ type victim struct {
 
 // Whichever process is killed, at whichever step of its protocol, the same commands run again bring the run to its right end:
 // every job ran, none twice at the scheduler, the rows are those of an undisturbed run, and no process is left.
-func TestAProcessMayBeKilledAtEveryStep(t *testing.T) {
-	t.Parallel()
+func TestAProcessMayBeKilledAtEveryStep(t *testing.T) { // not beside others: what they measure would be this one's load
 	for _, v := range []victim{
 		{"submit", "submit", crashSpec, 3}, {"collect", "collect", crashSpec, 3},
 		{"agent of the probe", "probe-1/assignment.json", crashSpec, 3}, {"agent of a cell", "s8-t2048-1/assignment.json", crashSpec, 3},

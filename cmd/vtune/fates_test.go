@@ -111,7 +111,7 @@ func TestANodeThatLaunchesNothingIsAvoided(t *testing.T) {
 		t.Errorf("the probe: %+v", a)
 	}
 	for _, cell := range st.Cells {
-		if cell.Accepted == nil || len(cell.Attempts) != 2 || cell.Attempts[1].Node == "node1" {
+		if cell.Phase != record.WorkDone || len(cell.Attempts) != 2 || cell.Attempts[1].Node == "node1" {
 			t.Errorf("%s: %+v", cell.ID, cell.Attempts)
 		}
 	}

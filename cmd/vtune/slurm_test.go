@@ -28,7 +28,7 @@ scheduler: %s
 rate_search: %s
 server:
   command: vllm-sim
-  environment: {VLLM_SIM_TIME_SCALE: "50", VLLM_SIM_HARDWARE: a10-like}
+  environment: {VLLM_SIM_TIME_SCALE: "25", VLLM_SIM_HARDWARE: a10-like}
 `
 
 // rates are the loads that a search of walkSpec must make, cell by cell: T is 1.7 and 2.5 req/s.
@@ -125,6 +125,7 @@ func state(t *testing.T, dir record.Dir) record.State {
 // Whether a cell's job does its walk itself or leaves it to follow-up jobs, here or on a real cluster: the loads are the same
 // and so are the rows.
 func TestARateSearchInTheJobOrInFollowUpsGivesTheSameRows(t *testing.T) {
+	t.Parallel()
 	for _, scheduler := range []string{"local", "slurm"} {
 		env := environment(t.TempDir())
 		if scheduler == "slurm" {
@@ -179,6 +180,7 @@ func awaitEvent(t *testing.T, dir record.Dir, job, what string) {
 
 // A node that fails under a cell takes its job along; the cell goes on elsewhere from what was observed.
 func TestACellGoesOnAfterItsNodeFailed(t *testing.T) {
+	t.Parallel()
 	env := lab(t)
 	dir := submitSpec(t, env, "slurm", "in-job")
 	awaitEvent(t, dir, "s4-t2048-1", "observation")
