@@ -195,6 +195,9 @@ func TestACellGoesOnAfterItsNodeFailed(t *testing.T) {
 	if len(c.Attempts) != 2 || c.Accepted == nil || c.Accepted.Load.Rate != 2 {
 		t.Errorf("attempts %+v, accepted %+v", c.Attempts, c.Accepted)
 	}
+	if c.Attempts[len(c.Attempts)-1].Node == claim.Node {
+		t.Errorf("it went on on %s, which had failed", claim.Node)
+	}
 	for i, o := range c.Observations {
 		for _, p := range c.Observations[:i] {
 			if p.Load == o.Load {
