@@ -1,6 +1,9 @@
 package cli
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 func TestANodeIsAsSlowAsItIsTold(t *testing.T) {
 	for _, c := range []struct {
@@ -23,4 +26,15 @@ func TestTheNodesNameIsSlurmsBeforeTheHosts(t *testing.T) {
 	if o, err := SimDefaults(func(name string) string { return env[name] }); err != nil || o.Slow != 1.5 {
 		t.Errorf("%+v, %v", o, err)
 	}
+}
+
+func FuzzSlowness(f *testing.F) {
+	for _, s := range []string{"", "n1=1.3,n2=2", "n1", "=", "n1=1e999", ",,n1=1,"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, list string) {
+		if x, err := slowness(list, "n1"); err == nil && (!(x > 0) || math.IsInf(x, 1)) {
+			t.Fatalf("%q: %v", list, x)
+		}
+	})
 }
