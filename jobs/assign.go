@@ -26,6 +26,9 @@ func Assignment(s *spec.Spec, p record.Plan, run string, j record.Job) record.As
 	if s.Method == spec.MethodVtune && j.Kind == record.KindCell {
 		a.Check = check(s, p)
 	}
+	if s.Scheduler == "slurm" && s.Site.GPUStyle != "none" {
+		a.GPUs = j.Resources.GPUs
+	}
 	switch j.Kind {
 	case record.KindProbe:
 		for _, r := range p.Units[0].Riders {

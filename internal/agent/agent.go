@@ -19,6 +19,7 @@ import (
 
 	"vtune/internal/diag"
 	"vtune/internal/fsx"
+	"vtune/internal/hardware"
 	"vtune/internal/proc"
 	"vtune/internal/record"
 	"vtune/internal/search"
@@ -127,6 +128,8 @@ func (w *work) supervised(ctx context.Context) (err error) {
 // do runs the assignment; its error says how the attempt ended (see conclude).
 func (w *work) do(ctx context.Context) error {
 	switch {
+	case w.a.GPUs > 0 && !hardware.Given(w.c.Env):
+		return &ending{record.OutcomeFailed, record.CauseLaunch, hardware.NotGiven}
 	case w.a.Kind == record.KindProbe:
 		return w.probe(ctx)
 	case w.a.Kind == record.KindCell && w.a.Policy.Method == search.Vtune:

@@ -100,3 +100,15 @@ func TestARiderChecksTheServerThatItWasLeft(t *testing.T) {
 		t.Error("the probe has a record of a load")
 	}
 }
+
+// A server on a GPU that the scheduler did not give would share it with whoever has it: the job ends before it starts one, and goes out
+// again.
+func TestAJobThatWasGivenNoneOfItsGPUsStartsNoServer(t *testing.T) {
+	r := newRun(t)
+	a := r.assignment(record.KindProbe, 1)
+	a.GPUs = 1
+	res := r.do(a, agentFailed)
+	if res.Cause != record.CauseLaunch || len(res.Starts) > 0 {
+		t.Errorf("%s (%s), starts %+v", res.Outcome, res.Cause, res.Starts)
+	}
+}

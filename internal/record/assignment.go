@@ -16,6 +16,9 @@ type Assignment struct {
 	Client   string   `json:"client"` // "vllm" or "vtune"
 	Seed     int64    `json:"seed"`
 
+	// GPUs are what the scheduler gives the job on each node; 0: none, or it does not deal them out. An attempt that finds none given to
+	// it would take another's.
+	GPUs int `json:"gpus,omitempty"`
 	// Secrets are names of variables whose values must stand in no record and no log that others can read.
 	Secrets []string `json:"secrets,omitempty"`
 	// Utilization is the gpu-memory-utilization to start with; 0 means: read the probe's result when the job starts.
