@@ -27,7 +27,7 @@ func TestThePageOnFaultsNamesTestsThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sources bytes.Buffer
-	for _, pattern := range []string{"*_test.go", "../../e2e/*_test.go", "../../jobs/slurm/*_test.go"} {
+	for _, pattern := range []string{"*_test.go", "../../e2e/*_test.go", "../../jobs/slurm/*_test.go", "../../internal/agent/*_test.go"} {
 		paths, _ := filepath.Glob(pattern)
 		for _, path := range paths {
 			text, err := os.ReadFile(path)
