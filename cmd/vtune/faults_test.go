@@ -197,7 +197,8 @@ func TestAControllerMayDieInTheMiddleOfSubmit(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
 	slurm(t, c.env, "scontrol", "update", "PartitionName=gpu", "State=DOWN")
-	saved := "touch $here/now; until [ " + filepath.Join(c.dir, "state", "job_state") + " -nt $here/now ]; do sleep 0.1; done; "
+	// A further job makes the controller save its state once more, and with it what it acknowledged before.
+	saved := "touch $here/now; $sbatch --output=/dev/null --wrap true >/dev/null; until [ " + filepath.Join(c.dir, "state", "job_state") + " -nt $here/now ]; do sleep 0.1; done; "
 	_, env := c.beforeSecond(t, saved+"kill -KILL $controller", "true")
 	v := start(t, env, "submit", writeSpec(t, fmt.Sprintf(walkSpec, "slurm", "in-job")))
 	v.says("waiting up to 5m0s for slurm")
@@ -234,7 +235,7 @@ func TestCancelEndsWhatSubmitIsAboutToHandOver(t *testing.T) {
 }
 
 // beforeSecond is an environment whose sbatch is the real one with something done before and after its second call: a stand-in for
-// nothing but the right moment. $here is its folder, $controller the controller's pid.
+// nothing but the right moment. $here is its folder, $controller the controller's pid, $sbatch the real one.
 func (c cluster) beforeSecond(t *testing.T, before, after string) (bin string, env []string) {
 	t.Helper()
 	pid, err := os.ReadFile(filepath.Join(c.dir, "slurmctld.pid"))
@@ -247,7 +248,7 @@ func (c cluster) beforeSecond(t *testing.T, before, after string) (bin string, e
 	}
 	bin = t.TempDir()
 	script := fmt.Sprintf(`#!/bin/bash
-here=%s controller=%s
+here=%s controller=%s sbatch=%s
 echo >>$here/calls
 if [ "$(wc -l <$here/calls)" != 2 ]; then exec %[3]s "$@"; fi
 %[4]s
