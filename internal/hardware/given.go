@@ -5,8 +5,8 @@ import "strings"
 // NotGiven is what a job says that was given no GPU.
 const NotGiven = "the scheduler gave the job none of the GPUs that it asked for, and on one of its own choice another job may run"
 
-// Given reports whether a scheduler told the job which GPUs are its own. Slurm 22.05 does not tell jobs that it starts in the moment in
-// which a node goes down; a server would then take the node's first GPU, whoever has it.
+// Given reports whether a scheduler told the job which GPUs are its own. Slurm 22.05 was seen not to tell three that began as a node
+// elsewhere went down; a server would then take the first GPU of its node, whoever has it.
 func Given(env []string) bool {
 	for _, e := range env {
 		name, value, _ := strings.Cut(e, "=")
