@@ -198,13 +198,7 @@ func TestACellGoesOnAfterItsNodeFailed(t *testing.T) {
 	if c.Attempts[len(c.Attempts)-1].Node == claim.Node {
 		t.Errorf("it went on on %s, which had failed", claim.Node)
 	}
-	for i, o := range c.Observations {
-		for _, p := range c.Observations[:i] {
-			if p.Load == o.Load {
-				t.Errorf("%s was measured twice", o.Load)
-			}
-		}
-	}
+	measuredOnce(t, c)
 	nothingLeft(t, "after the node failed", dir)
 }
 

@@ -33,7 +33,7 @@ type Config struct {
 
 	Now  func() time.Time
 	Pace time.Duration // 1 s: between two looks at the run directory, which may be on a busy file server
-	// Idle is how long a crew that is fed holds nodes for nobody: 10 min. A collector follows up within its grace of a minute and
+	// Idle is how long a crew that is fed holds nodes for nobody: 10 min. A collector follows up within its grace of two minutes and
 	// asks at least every three; where queueing costs hours, some minutes of idle nodes are the cheaper mistake.
 	Idle time.Duration
 }

@@ -31,10 +31,10 @@ func (t *Tuning) crewFollowUps(cells, others []record.Job, known map[string]coll
 	case fed:
 		alone(all)
 	case jobs.OneJob(t.spec) && len(all) > 0:
-		units = append(units, jobs.WholeCrew(t.spec, t.freeNumber("crew"), all, nil))
+		units = append(units, jobs.WholeCrew(t.spec, t.freeNumber("crew", 0), all, nil))
 	case len(cells) > 1:
 		alone(others)
-		units = append(units, jobs.Crews(t.spec, t.freeNumber("pack"), cells)...)
+		units = append(units, jobs.Crews(t.spec, t.freeNumber("pack", 0), cells)...)
 	default:
 		alone(all)
 	}
@@ -46,11 +46,15 @@ func (t *Tuning) crewFollowUps(cells, others []record.Job, known map[string]coll
 	return units, nil
 }
 
-// freeNumber is the first number of a kind of unit that none has gone out with.
-func (t *Tuning) freeNumber(kind string) int {
+// freeNumber is the first number of a kind of unit that none has gone out with, past those that are about to be made. A unit that was
+// written and never intended has not gone out: it is written anew.
+func (t *Tuning) freeNumber(kind string, past int) int {
 	for n := 1; ; n++ {
 		if _, err := os.Stat(t.Dir.Intent(fmt.Sprintf("%s-%d", kind, n))); errors.Is(err, fs.ErrNotExist) {
-			return n
+			if past == 0 {
+				return n
+			}
+			past--
 		}
 	}
 }

@@ -157,7 +157,7 @@ func (t *Tuning) followUps(follow []collect.FollowUp, maxArray int, fed bool) ([
 	for chunk := range slices.Chunk(cells, max(maxArray, 1)) {
 		u := record.Unit{ID: chunk[0].ID, Jobs: chunk}
 		if len(chunk) > 1 {
-			u.ID = t.freeUnit("again", arrays)
+			u.ID = fmt.Sprintf("again-%d", t.freeNumber("again", arrays))
 			arrays++
 		}
 		units = append(units, u)
@@ -168,20 +168,6 @@ func (t *Tuning) followUps(follow []collect.FollowUp, maxArray int, fed bool) ([
 		}
 	}
 	return units, nil
-}
-
-// freeUnit is the first id of a kind that no unit has, past those that are about to be made. One that was written and never
-// intended has not gone out: it is written anew.
-func (t *Tuning) freeUnit(kind string, past int) string {
-	for n := 1; ; n++ {
-		id := fmt.Sprintf("%s-%d", kind, n)
-		if _, err := os.Stat(t.Dir.Intent(id)); errors.Is(err, fs.ErrNotExist) {
-			if past == 0 {
-				return id
-			}
-			past--
-		}
-	}
 }
 
 // Seen maps the scheduler's answer to the run's jobs. It is what collect is handed as Look. A status counts only with the id
