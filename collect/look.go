@@ -104,9 +104,6 @@ func sight(j JobRecord, byJob map[string]Seen) *ended {
 		v.Cause, v.Reason = record.CauseRestart, "the site put the job back into the queue"
 	case !v.Over:
 		return nil
-	case v.Cause == record.CauseStopped && v.Node != "" && j.Claim == nil && !j.Rider:
-		// A node was found for it and its script never began: no person did that, but a scheduler that could not launch it.
-		v.Cause, v.Reason = record.CauseLaunch, "it was given "+v.Node+" and never began there"
 	default:
 		e.atOnce = j.Result != nil
 	}

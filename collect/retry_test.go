@@ -37,9 +37,6 @@ func TestEachCauseHasItsPolicyAndItsCap(t *testing.T) {
 					t.Errorf("attempt %d avoids %v", j.Attempt, w.follow[j.ID].Avoid)
 				}
 				tried++
-				if cause == record.CauseStopped { // by a person, while it ran
-					w.claim(j)
-				}
 				return &Seen{Job: j.ID, Over: true, Cause: cause, Word: "ENDED", Node: fmt.Sprintf("n%d", tried)}
 			}
 			st := w.finish(w.collector())
@@ -130,20 +127,5 @@ func TestJobsThatCanNeverStartAreCancelledInOneGo(t *testing.T) {
 	}
 	if got := st.Cells[0].Attempts[0].Message; got != "PENDING: what it waited for failed, so it could never start (DependencyNeverSatisfied)" {
 		t.Errorf("it says %q", got)
-	}
-}
-
-// A scheduler that finds a node and cannot launch the script there cancels the job too; no person did.
-func TestAJobThatWasCancelledBeforeItsScriptBeganIsLaunchedElsewhere(t *testing.T) {
-	w := newWorld(t, []int{8}, []int{256}, 500)
-	w.ends = func(j record.Job) *Seen {
-		if j.Kind == record.KindCell && j.Attempt == 1 {
-			return &Seen{Job: j.ID, Over: true, Cause: record.CauseStopped, Word: "CANCELLED", Node: "n3"}
-		}
-		return nil
-	}
-	st := w.finish(w.collector())
-	if c := st.Cells[0]; c.Accepted == nil || c.Attempts[0].Cause != record.CauseLaunch || !slices.Equal(w.follow["s8-t256-2"].Avoid, []string{"n3"}) {
-		t.Fatalf("%s, attempts %+v, follow-up %+v", c.Phase, c.Attempts, w.follow["s8-t256-2"])
 	}
 }
