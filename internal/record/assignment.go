@@ -117,9 +117,11 @@ type Unit struct {
 
 // Crew is how an allocation works off the jobs that are put into it.
 type Crew struct {
-	Slots int  `json:"slots"` // jobs at once
-	Nodes int  `json:"nodes"` // of the allocation
-	Feed  bool `json:"feed"`  // it goes on taking jobs from the run's queue when its own are done (site.shape: one-job)
+	Slots int `json:"slots"` // jobs at once
+	Nodes int `json:"nodes"` // of the allocation
+	// Pool makes the allocation one of several that take their jobs from one queue; its unit's jobs are what it was put out for.
+	Pool bool `json:"pool,omitempty"`
+	Feed bool `json:"feed"` // it goes on taking jobs from the run's queue when its own are done (site.shape: one-job)
 }
 
 // Array reports whether the unit goes out as an array.

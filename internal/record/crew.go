@@ -18,6 +18,8 @@ type CrewOrder struct {
 	// CPUs and MemMB of one job; 0: an equal share of what the allocation has.
 	CPUs  int `json:"cpus,omitempty"`
 	MemMB int `json:"memory_mb,omitempty"`
+	// Pool is where the machine finds run and queue; nil: the allocation has the run directory at hand.
+	Pool *PoolOrder `json:"pool,omitempty"`
 }
 
 // PerNode is how many jobs a node of the crew runs at once, at most.

@@ -99,6 +99,7 @@ type Site struct {
 	Modules     []string          `yaml:"modules"`
 	Environment []string          `yaml:"environment"` // lines of bash, run before the agent
 	Directives  map[string]string `yaml:"directives"`  // further sbatch options from an allow-list
+	TPU         TPU               `yaml:",inline"`     // of scheduler tpu; its keys are keys of site
 }
 
 // Collector is where the links of a hands-free run's chain run; empty: as the run's jobs.
