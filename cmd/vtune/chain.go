@@ -30,7 +30,7 @@ func newLink(a *app) *cobra.Command {
 			if err != nil || n < 1 {
 				return diag.Errorf(diag.Usage, "%q is no link's number", args[1])
 			}
-			t, err := tuning.Open(a.world(), args[0])
+			t, err := tuning.Open(c.Context(), a.world(), args[0])
 			if err != nil {
 				return err
 			}
@@ -114,7 +114,7 @@ func (a *app) collecting(t *tuning.Tuning, c handsfree.Collecting) (line, hint s
 		return fmt.Sprintf("nobody collects this run: its chain ended with link %d, whose last words are in %s", c.Last, t.Dir.JobLog(record.LinkID(c.Last))),
 			fmt.Sprintf("%s submit --hands-free %s starts it again", a.program, t.Dir)
 	}
-	return "nobody collects this run", fmt.Sprintf("%s collect --watch %s does", a.program, t.Dir)
+	return "nobody collects this run", fmt.Sprintf("%s collect --watch %s does", a.program, t.Place())
 }
 
 // clock is a time of day, with its date where that is not today's.

@@ -32,21 +32,21 @@ is put together again.`,
 					return err
 				}
 				r.SpecFile = args[0]
-				return a.render(r, dir, asJSON)
+				return a.render(c.Context(), r, dir, asJSON)
 			}
 			t, err := a.submit(c.Context(), args[0], r)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				return printJSON(a.out, submission{Run: string(t.Dir), ID: t.Run.ID})
+				return printJSON(a.out, submission{Run: t.Place(), ID: t.Run.ID})
 			}
-			fmt.Fprintln(a.out, t.Dir)
+			fmt.Fprintln(a.out, t.Place())
 			next := "collect --watch"
 			if r.HandsFree > 0 {
 				next = "status"
 			}
-			fmt.Fprintf(a.err, "next: %s %s %s\n", a.program, next, t.Dir)
+			fmt.Fprintf(a.err, "next: %s %s %s\n", a.program, next, t.Place())
 			return nil
 		},
 	}
@@ -108,12 +108,12 @@ func (a *app) putOut(ctx context.Context, t *tuning.Tuning) error {
 	return nil
 }
 
-func (a *app) render(r tuning.Request, dir string, asJSON bool) error {
+func (a *app) render(ctx context.Context, r tuning.Request, dir string, asJSON bool) error {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	if err := tuning.Render(a.world(), r, abs); err != nil {
+	if err := tuning.Render(ctx, a.world(), r, abs); err != nil {
 		return err
 	}
 	if asJSON {

@@ -1,6 +1,7 @@
 package handsfree
 
 import (
+	"context"
 	"os"
 	"time"
 
@@ -21,8 +22,8 @@ type Collecting struct {
 }
 
 // Who collects, as far as records and the scheduler's answer tell.
-func Who(t *tuning.Tuning, links []chain.Link, seen []collect.Seen) Collecting {
-	c := Collecting{Owner: t.Holder()}
+func Who(ctx context.Context, t *tuning.Tuning, links []chain.Link, seen []collect.Seen) Collecting {
+	c := Collecting{Owner: t.Holder(ctx)}
 	_, err := os.Stat(t.Dir.Chain())
 	c.Wished = err == nil
 	if len(links) > 0 {
