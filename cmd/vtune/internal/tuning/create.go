@@ -95,7 +95,7 @@ func (t *Tuning) fill(ctx context.Context, r Request, source, kept []byte) error
 			return err
 		}
 	}
-	sum, err := copyAgent(dir.Agent())
+	sum, err := scripts.CopyAgent(dir.Agent())
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (t *Tuning) fill(ctx context.Context, r Request, source, kept []byte) error
 	if err := fsx.Publish(dir.Environment(), env, 0o600); err != nil {
 		return err
 	}
-	if err := copyTemplates(r.TemplateDir, dir.Templates()); err != nil {
+	if err := scripts.CopyTemplates(r.TemplateDir, dir.Templates()); err != nil {
 		return err
 	}
 	if err := fsx.Publish(dir.Spec(), source, 0o644); err != nil {
@@ -156,37 +156,4 @@ func runID(dir record.Dir) (string, error) {
 		return "", err
 	}
 	return filepath.Base(string(dir)) + "-" + hex.EncodeToString(salt), nil
-}
-
-// copyAgent puts this very program into the run: what runs on a node is what was submitted, whatever is installed by then.
-func copyAgent(to string) (sum string, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	in, err := os.Open(self)
-	if err != nil {
-		return "", err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
-	if err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(out, h), in)
-	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
-		return "", fmt.Errorf("copy the agent: %w", err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func copyTemplates(from, to string) error {
-	if from == "" {
-		return nil
-	}
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("copy the templates: %w", err)
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"vtune/cmd/vtune/internal/depot"
+	"vtune/cmd/vtune/internal/scripts"
 	"vtune/cmd/vtune/internal/secrets"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
@@ -46,7 +47,7 @@ func (w World) Outfit(dir record.Dir, specFile string, s *spec.Spec) (secrets bo
 	if err := os.MkdirAll(filepath.Dir(dir.Agent()), 0o755); err != nil {
 		return false, err
 	}
-	if _, err := copyAgent(dir.Agent()); err != nil {
+	if _, err := scripts.CopyAgent(dir.Agent()); err != nil {
 		return false, err
 	}
 	if text == nil {
