@@ -40,6 +40,7 @@ var edges = map[string][]string{
 	"internal/spec/tree":     {"internal/diag", "internal/spec/word"},
 	"internal/spec/word":     {},
 	"internal/spec/script":   {},
+	"internal/spec/slice":    {},
 
 	"internal/gcp":               {"internal/diag"},
 	"internal/bucket":            {"internal/diag", "internal/fsx", "internal/gcp"},
@@ -59,6 +60,7 @@ var edges = map[string][]string{
 	"jobs/jobstest":    {"internal/record", "jobs"},
 	"jobs/local":       {"internal/fsx", "internal/proc", "internal/record", "jobs"},
 	"jobs/slurm":       {"internal/record", "internal/shell", "jobs"},
+	"jobs/tpu":         {"internal/fsx", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
 	"collect/chain":    {"internal/fsx", "internal/record"},
 	"collect":          {"collect/chain", "collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
 	"collect/doorbell": {"internal/fsx", "internal/record"},
@@ -90,7 +92,7 @@ var edges = map[string][]string{
 // effects are imports from outside that only some packages may have.
 var effects = map[string][]string{
 	"os/exec":                         {"internal/proc", "jobs/local", "jobs/slurm", "cmd/vllm-sim/internal/engine"},
-	"net/http":                        {"internal/bucket", "internal/bucket/buckettest", "internal/exam", "internal/gcp", "internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server"},
+	"net/http":                        {"cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server", "internal/bucket", "internal/bucket/buckettest", "internal/exam", "internal/gcp", "internal/load", "internal/load/wire", "internal/vllm", "jobs/tpu"},
 	"text/template":                   {"templates"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
 	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/tree"},
