@@ -41,6 +41,10 @@ var edges = map[string][]string{
 	"internal/spec/word":     {},
 	"internal/spec/script":   {},
 
+	"internal/gcp":               {"internal/diag"},
+	"internal/bucket":            {"internal/diag", "internal/fsx", "internal/gcp"},
+	"internal/bucket/buckettest": {"internal/need", "internal/proc"},
+
 	"internal/aboard":   {"internal/fsx", "internal/record"},
 	"internal/crew":     {"internal/aboard", "internal/diag", "internal/fsx", "internal/proc", "internal/record"},
 	"internal/serving":  {"internal/proc", "internal/record", "internal/vllm"},
@@ -86,7 +90,7 @@ var edges = map[string][]string{
 // effects are imports from outside that only some packages may have.
 var effects = map[string][]string{
 	"os/exec":                         {"internal/proc", "jobs/local", "jobs/slurm", "cmd/vllm-sim/internal/engine"},
-	"net/http":                        {"internal/exam", "internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server"},
+	"net/http":                        {"internal/bucket", "internal/bucket/buckettest", "internal/exam", "internal/gcp", "internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server"},
 	"text/template":                   {"templates"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
 	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/tree"},
@@ -98,7 +102,7 @@ var effects = map[string][]string{
 
 // calls are functions that only some packages may call.
 var calls = map[string][]string{
-	`\btime\.Now\b`: {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "cmd/vllm-sim/internal/server", "collect", "internal/agent", "internal/exam", "internal/fsx", "internal/load", "internal/proc", "internal/vllm", "jobs/local"},
+	`\btime\.Now\b`: {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "cmd/vllm-sim/internal/server", "collect", "internal/agent", "internal/bucket", "internal/bucket/buckettest", "internal/exam", "internal/fsx", "internal/gcp", "internal/load", "internal/proc", "internal/vllm", "jobs/local"},
 	`\bos\.Exit\b`:  {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim"},
 	`\blog\.Fatal`:  {},
 	`\bpanic\(`:     {},
