@@ -156,7 +156,7 @@ func Job(s *spec.Spec, k record.Kind, cell string, n int) record.Job {
 func resources(s *spec.Spec) record.Resources {
 	r := record.Resources{CPUs: s.Site.CPUs, MemMB: s.Site.MemoryMB(), Seconds: s.Site.TimeSeconds()}
 	if Pooled(s) {
-		r.Seconds = int(s.Site.TPU.MaxRun().Seconds())
+		r.Seconds = s.Site.TPU.MaxRunSeconds()
 	}
 	if s.System == "GPU" {
 		r.Nodes, r.GPUs = span(s)

@@ -138,7 +138,7 @@ func (d *Depot) Equip(ctx context.Context, env Env, s *spec.Spec, c pool.Config)
 	if d.machines, err = Machines(ctx, env, s, c.Dir, c.Now); err != nil {
 		return err
 	}
-	c.Mirror, c.Machines, c.Silence, c.Boot = d.mirror, d.machines, Silence, Boot
+	c.Mirror, c.Machines, c.Chips, c.Silence, c.Boot = d.mirror, d.machines, d.machines.Chips(), Silence, Boot
 	d.Pool = pool.New(c)
 	return nil
 }

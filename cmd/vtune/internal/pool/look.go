@@ -190,7 +190,7 @@ func (p *Pool) resource(unit string) (record.Resource, error) {
 	var r record.Resource
 	err := fsx.ReadJSON(p.Dir.Resource(unit), &r)
 	if errors.Is(err, fs.ErrNotExist) {
-		return record.Resource{Schema: record.Schema, Unit: unit, Chips: p.Spec.Site.TPU.Chips()}, nil
+		return record.Resource{Schema: record.Schema, Unit: unit, Chips: p.Chips}, nil
 	}
 	return r, err
 }

@@ -35,6 +35,7 @@ type Config struct {
 	Dir      record.Dir
 	Run      record.Run
 	Spec     *spec.Spec
+	Chips    int // of a machine
 	Planned  int // machines of the plan
 	Mirror   Mirror
 	Machines jobs.Scheduler // a machine for each unit
