@@ -71,12 +71,13 @@ func handsFreeFlag(c *cobra.Command, r *tuning.Request) {
 
 // handsFree puts the chain out, then the planned units. The chain comes first: from then on what is left of the submission is done
 // by a link, should this process end here, and where a limit on jobs leaves no room for all, the chain must have its place.
-func (a *app) handsFree(ctx context.Context, t *tuning.Tuning, pause time.Duration) error {
+func (a *app) handsFree(ctx context.Context, t *tuning.Tuning, r tuning.Request) error {
+	pause := r.HandsFree
 	link, err := handsfree.Start(ctx, t, a.world(), pause)
 	if err != nil {
 		return err
 	}
-	err = a.putOut(ctx, t)
+	err = a.putOut(ctx, t, r)
 	switch {
 	case errors.Is(err, jobs.ErrRefused):
 		return errors.Join(err, handsfree.Withdraw(ctx, t))

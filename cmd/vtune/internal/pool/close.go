@@ -7,12 +7,13 @@ import (
 
 	"vtune/internal/record"
 	"vtune/jobs"
+	"vtune/jobs/tpu"
 )
 
 // Close deletes the machines that are left when a run has nothing to do for them any more, and returns when their scheduler
 // lists none; with a pause of 0, after one look. What it lists of the run beside them is returned too: no record says that it is the
 // run's.
-func (p *Pool) Close(ctx context.Context, pause time.Duration) (left int, strangers []jobs.Status, err error) {
+func (p *Pool) Close(ctx context.Context, pause time.Duration) (left int, strangers []tpu.Orphan, err error) {
 	for {
 		left, strangers, err = p.Dismiss(ctx)
 		switch {
@@ -32,12 +33,12 @@ func (p *Pool) Close(ctx context.Context, pause time.Duration) (left int, strang
 }
 
 // Dismiss has every machine that is left deleted. It returns how many there were, and what else bears the run's name.
-func (p *Pool) Dismiss(ctx context.Context) (left int, strangers []jobs.Status, err error) {
+func (p *Pool) Dismiss(ctx context.Context) (left int, strangers []tpu.Orphan, err error) {
 	units, err := p.Recorded()
 	if err != nil {
 		return 0, nil, err
 	}
-	list, err := p.Machines.List(ctx, p.Run.ID)
+	list, err := p.Machines.Orphans(ctx, p.Run.ID)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -51,7 +52,7 @@ func (p *Pool) Dismiss(ctx context.Context) (left int, strangers []jobs.Status, 
 }
 
 // divide tells the recorded machines of a list from others.
-func (p *Pool) divide(list []jobs.Status, units []Unit) (ours, others []jobs.Status) {
+func (p *Pool) divide(list []tpu.Orphan, units []Unit) (ours, others []tpu.Orphan) {
 	recorded := map[jobs.Handle]bool{}
 	for _, u := range units {
 		recorded[u.At] = recorded[u.At] || u.machine()
@@ -67,7 +68,7 @@ func (p *Pool) divide(list []jobs.Status, units []Unit) (ours, others []jobs.Sta
 }
 
 // dismiss notes that a machine is not needed any more, and deletes it.
-func (p *Pool) dismiss(ctx context.Context, units []Unit, s jobs.Status) error {
+func (p *Pool) dismiss(ctx context.Context, units []Unit, s tpu.Orphan) error {
 	for _, u := range units {
 		if u.At != s.Handle || !u.machine() {
 			continue
@@ -102,4 +103,28 @@ func (p *Pool) settle() error {
 		}
 	}
 	return nil
+}
+
+// Orphans are the resources that bear the run's label and that no living part of the run needs: all of a run that is over, and of any
+// other those that no record of it knows.
+func (p *Pool) Orphans(ctx context.Context, over bool) ([]tpu.Orphan, error) {
+	units, err := p.Recorded()
+	if err != nil {
+		return nil, err
+	}
+	list, err := p.Machines.Orphans(ctx, p.Run.ID)
+	if err != nil || over {
+		return list, err
+	}
+	_, others := p.divide(list, units)
+	return others, nil
+}
+
+// Delete has resources deleted.
+func (p *Pool) Delete(ctx context.Context, list []tpu.Orphan) error {
+	var handles []jobs.Handle
+	for _, o := range list {
+		handles = append(handles, o.Handle)
+	}
+	return p.Machines.Cancel(ctx, handles)
 }

@@ -99,7 +99,7 @@ func (p *Pool) machinesFor(js []record.Job, out []Unit, living int) (int, error)
 			}
 		}
 	}
-	seconds, more, err := p.afford(out, min(jobs.MachinesFor(p.Spec, open)-living, len(js)))
+	seconds, more, err := p.afford(min(jobs.MachinesFor(p.Spec, open)-living, len(js)))
 	if err != nil {
 		return 0, err
 	}

@@ -145,8 +145,23 @@ func (p *Pool) machine(ctx context.Context, u Unit, s jobs.Status, listed bool, 
 	if err := p.end(r, f); err != nil {
 		return f, false, err
 	}
-	return f, true, p.Machines.Cancel(ctx, []jobs.Handle{u.At})
+	return f, true, p.remove(ctx, u)
 }
+
+// remove has a machine deleted. What was accepted is not always done, and a machine that stays eats quota; so it is asked for again after
+// a while, for as long as it is listed.
+func (p *Pool) remove(ctx context.Context, u Unit) error {
+	if at, asked := p.removed[u.ID]; asked && p.Now().Sub(at) < again {
+		return nil
+	}
+	if err := p.Machines.Cancel(ctx, []jobs.Handle{u.At}); err != nil {
+		return err
+	}
+	p.removed[u.ID] = p.Now()
+	return nil
+}
+
+const again = 5 * time.Minute
 
 // gone is what becomes of a machine that its scheduler does not list: it may yet be, for a while.
 func (p *Pool) gone(unit string) (f jobs.Fate, known bool) {

@@ -19,6 +19,7 @@ import (
 	"vtune/internal/record"
 	"vtune/internal/spec"
 	"vtune/jobs"
+	"vtune/jobs/tpu"
 )
 
 // Mirror is the run's directory here and in the bucket.
@@ -30,6 +31,13 @@ type Mirror interface {
 	GiveUp(ctx context.Context, job string) (record.Claim, error)
 }
 
+// Machines is the scheduler of machines, one for each unit.
+type Machines interface {
+	jobs.Scheduler
+	// Orphans are the resources that carry the run's label and are there, deleted ones until they are gone.
+	Orphans(ctx context.Context, run string) ([]tpu.Orphan, error)
+}
+
 // Config of a Pool.
 type Config struct {
 	Dir      record.Dir
@@ -38,7 +46,7 @@ type Config struct {
 	Chips    int // of a machine
 	Planned  int // machines of the plan
 	Mirror   Mirror
-	Machines jobs.Scheduler // a machine for each unit
+	Machines Machines
 	Now      func() time.Time
 	// Recorded are the units that are out, Over whether the records say that a job has ended, and Write writes what a unit begins with.
 	Recorded func() ([]Unit, error)
@@ -53,10 +61,11 @@ type Config struct {
 type Pool struct {
 	Config
 	missing map[string]time.Time // machines that are out and not listed: since when
+	removed map[string]time.Time // machines whose deletion was asked for: when
 }
 
 // New is the pool of c.
-func New(c Config) *Pool { return &Pool{c, map[string]time.Time{}} }
+func New(c Config) *Pool { return &Pool{c, map[string]time.Time{}, map[string]time.Time{}} }
 
 // Capabilities implements jobs.Scheduler.
 func (p *Pool) Capabilities(ctx context.Context) (jobs.Capabilities, error) {

@@ -6,6 +6,7 @@ import (
 
 	"vtune/internal/fsx"
 	"vtune/internal/record"
+	"vtune/internal/spec/slice"
 	"vtune/jobs"
 	"vtune/templates"
 )
@@ -20,10 +21,15 @@ func (w *Writer) writeMachine(u record.Unit) error {
 		return err
 	}
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(w.Run.Bucket, "gs://"), "/")
+	site := w.Spec.Site.TPU
+	shape, err := slice.Of(site.AcceleratorType, site.Accelerator, site.Topology)
+	if err != nil {
+		return err
+	}
 	maxRun := u.Jobs[0].Resources.Seconds
 	order := jobs.CrewOrder(w.Spec, w.Run.ID, u)
 	order.Pool = &record.PoolOrder{
-		Bucket: bucket, Prefix: prefix, Idle: idle, MaxRun: maxRun, Secrets: len(w.Spec.Server.Secrets) > 0, Hosts: w.Spec.Site.TPU.Hosts(),
+		Bucket: bucket, Prefix: prefix, Idle: idle, MaxRun: maxRun, Secrets: len(w.Spec.Server.Secrets) > 0, Hosts: shape.Hosts,
 	}
 	if err := fsx.PublishJSON(w.Dir.CrewOrder(u.ID), order); err != nil {
 		return err

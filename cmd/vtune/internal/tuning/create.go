@@ -28,7 +28,8 @@ type Request struct {
 	Slots       int
 	Another     bool          // a new run although an unfinished one of the same spec exists
 	HandsFree   time.Duration // pause between the looks of a run that collects itself; 0: a person collects
-	ChipHours   float64       // approved at the worst, of a run whose machines cost; 0: nothing was said
+	ChipHours   float64       // that machines which cost may spend at the worst; 0: what the spec says, or what was asked
+	Yes         bool          // whatever they may spend was agreed to
 }
 
 // newRun makes the run directory of r, whole but for the jobs at the scheduler: run.json is its last file, and a directory

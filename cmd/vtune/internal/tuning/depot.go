@@ -136,6 +136,14 @@ func (t *Tuning) recordedUnits() ([]pool.Unit, error) {
 	return out, nil
 }
 
+// Pool is the run's machines and queue; nil where its jobs are a scheduler's.
+func (t *Tuning) Pool() *pool.Pool {
+	if t.depot == nil {
+		return nil
+	}
+	return t.depot.Pool
+}
+
 // renderRequests writes beside each machine's script what its scheduler would be asked for, and the same as a command.
 func (t *Tuning) renderRequests(ctx context.Context) error {
 	for _, u := range t.Plan.Units {
