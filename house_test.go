@@ -32,11 +32,12 @@ var edges = map[string][]string{
 	"internal/verdict":   {"internal/record", "internal/stat"},
 	"internal/report":    {"internal/fsx", "internal/record", "internal/search"},
 	"internal/vllm":      {"internal/record"},
-	"internal/spec":      {"internal/diag", "internal/spec/tree", "internal/spec/word"},
+	"internal/spec":      {"internal/diag", "internal/spec/table", "internal/spec/tree", "internal/spec/word"},
 
 	"internal/sim/uniform":   {"internal/sim"},
 	"internal/spec/autotune": {"internal/diag", "internal/spec", "internal/spec/script", "internal/spec/tree", "internal/spec/word"},
 	"internal/spec/sites":    {"internal/diag", "internal/spec/word"},
+	"internal/spec/table":    {"internal/spec/tree", "internal/spec/word"},
 	"internal/spec/tree":     {"internal/diag", "internal/spec/word"},
 	"internal/spec/word":     {},
 	"internal/spec/script":   {},

@@ -27,23 +27,23 @@ func (d *decoder) note(path string, n *yaml.Node) { d.seen[path] = n }
 func (d *decoder) group(n *yaml.Node, prefix string, fs []field) {
 	given, misspelled := d.keys(n, prefix, fs)
 	for _, f := range fs {
-		path := tree.Join(prefix, f.key)
-		v := given[f.key]
+		path := tree.Join(prefix, f.Key)
+		v := given[f.Key]
 		if below := d.under[path]; below != nil && tree.IsNull(v) {
 			v = below
 		}
 		switch {
-		case f.group != nil:
-			d.subgroup(v, n, path, f.group)
+		case f.Group != nil:
+			d.subgroup(v, n, path, f.Group)
 		case !tree.IsNull(v):
 			d.note(path, v)
 			d.value(f, v, path)
-		case f.required && misspelled[f.key]:
+		case f.Required && misspelled[f.Key]:
 			d.Spoil(path)
-		case f.required:
+		case f.Required:
 			d.missing(n, v, path)
-		case f.def != "" && f.method == "": // else derive, when the method is known
-			d.value(f, tree.Literal(f.def), path)
+		case f.Default != "" && !restsOnOthers(f):
+			d.value(f, tree.Literal(f.Default), path)
 		}
 	}
 }
@@ -52,7 +52,7 @@ func (d *decoder) subgroup(v, parent *yaml.Node, path string, fs []field) {
 	if !tree.IsNull(v) && v.Kind != yaml.MappingNode {
 		d.Problem(v, path, "wants keys and values, got "+tree.Describe(v), "")
 		for _, f := range fs {
-			d.Spoil(tree.Join(path, f.key))
+			d.Spoil(tree.Join(path, f.Key))
 		}
 		return
 	}
@@ -77,7 +77,7 @@ func (d *decoder) keys(n *yaml.Node, prefix string, fs []field) (given map[strin
 	var known []string
 	isKnown := map[string]bool{}
 	for _, f := range fs {
-		known, isKnown[f.key] = append(known, f.key), true
+		known, isKnown[f.Key] = append(known, f.Key), true
 	}
 	for _, p := range d.Pairs(n, prefix) {
 		key := p.Key.Value
@@ -101,21 +101,24 @@ func unknownHint(key, near string, known []string) string {
 	return "the keys here are " + strings.Join(known, ", ")
 }
 
+// restsOnOthers: derive knows the default, when the keys are known that it rests on.
+func restsOnOthers(f field) bool { return f.Derive != nil || f.Method != "" || f.Scheduler != "" }
+
 // derive fills in the defaults that rest on other keys. It needs those to be right.
 func (d *decoder) derive(fs []field, prefix string) {
 	if len(d.Problems) > 0 {
 		return
 	}
 	for _, f := range fs {
-		path := tree.Join(prefix, f.key)
-		switch foreign := f.foreign(d.spec.Method); {
-		case f.group != nil:
-			d.derive(f.group, path)
-		case d.seen[path] != nil || foreign:
-		case f.derive != nil:
-			d.value(f, tree.Literal(f.derive(d.spec)), path)
-		case f.def != "" && f.method != "":
-			d.value(f, tree.Literal(f.def), path)
+		path := tree.Join(prefix, f.Key)
+		switch {
+		case f.Group != nil:
+			d.derive(f.Group, path)
+		case d.seen[path] != nil || !restsOnOthers(f) || ofOtherMethod(f, d.spec) || ofOtherScheduler(f, d.spec):
+		case f.Derive != nil:
+			d.value(f, tree.Literal(f.Derive(d.spec)), path)
+		case f.Default != "":
+			d.value(f, tree.Literal(f.Default), path)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 
+	"vtune/internal/spec/table"
 	"vtune/internal/spec/tree"
 )
 
@@ -12,8 +13,9 @@ const (
 	MethodAutoTune = "auto_tune"
 )
 
-// foreign reports whether a method knows nothing of the key.
-func (f field) foreign(method string) bool { return f.method != "" && f.method != method }
+func ofOtherMethod(f field, s *Spec) bool { return f.Method != "" && f.Method != s.Method }
+
+func ofOtherScheduler(f field, s *Spec) bool { return f.Scheduler != "" && f.Scheduler != s.Scheduler }
 
 // boundedTrace: a trace of 20 whole requests took five minutes to write on a CPU.
 func boundedTrace(s *Spec) string {
@@ -72,9 +74,9 @@ func (d *decoder) checkMethod() {
 }
 
 func (d *decoder) checkForeign() {
-	walk(fields(), "", func(f field, path string) {
-		if n := d.seen[path]; n != nil && f.foreign(d.spec.Method) {
-			d.Problem(n, path, "only method "+f.method+" knows this key", "leave it out, or write method: "+f.method)
+	table.Walk(fields(), "", func(f field, path string) {
+		if n := d.seen[path]; n != nil && ofOtherMethod(f, d.spec) {
+			d.Problem(n, path, "only method "+f.Method+" knows this key", "leave it out, or write method: "+f.Method)
 		}
 	})
 }

@@ -10,32 +10,34 @@ import (
 
 // value decodes one field by the type of its place in the Spec.
 func (d *decoder) value(f field, n *yaml.Node, path string) {
-	switch p := f.at(d.spec).(type) {
+	switch p := f.At(d.spec).(type) {
+	case *bool:
+		*p = d.Truth(n, path)
 	case *int:
 		if tree.IsNull(n) { // a default of none
 			return
 		}
-		*p = int(d.Integer(n, path, f.whole()))
+		*p = int(d.Integer(n, path, f.Whole()))
 	case *int64:
-		*p = d.Integer(n, path, f.whole())
+		*p = d.Integer(n, path, f.Whole())
 	case *float64:
-		*p = d.Number(n, path, f.span)
+		*p = d.Number(n, path, f.Span)
 	case *string:
-		if f.oneOf != nil {
-			*p = d.Word(n, path, f.oneOf)
+		if f.OneOf != nil {
+			*p = d.Word(n, path, f.OneOf)
 			return
 		}
-		*p = d.Text(n, path, f.value)
+		*p = d.Text(n, path, f.Value)
 	case *[]int:
-		*p = d.Integers(n, path, f.whole())
+		*p = d.Integers(n, path, f.Whole())
 	case *[]string:
-		if f.orWord {
-			*p = d.WordOrTexts(n, path, f.value)
+		if f.OrWord {
+			*p = d.WordOrTexts(n, path, f.Value)
 			return
 		}
-		*p = d.Texts(n, path, f.value)
+		*p = d.Texts(n, path, f.Value)
 	case *map[string]string:
-		*p = d.Mapping(path, f.name, f.value, d.note, n, d.under[path])
+		*p = d.Mapping(path, f.Name, f.Value, d.note, n, d.under[path])
 	case *[]Limit:
 		d.limits(f, n, path)
 	}
@@ -49,6 +51,6 @@ func (d *decoder) limits(f field, n *yaml.Node, path string) {
 	}
 	for i, item := range n.Content {
 		d.spec.Limits = append(d.spec.Limits, Limit{})
-		d.subgroup(tree.Resolve(item), n, fmt.Sprintf("%s[%d]", path, i), f.items)
+		d.subgroup(tree.Resolve(item), n, fmt.Sprintf("%s[%d]", path, i), f.Items)
 	}
 }
