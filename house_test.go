@@ -90,7 +90,7 @@ var effects = map[string][]string{
 	"net/http":                        {"internal/exam", "internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server"},
 	"text/template":                   {"templates"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
-	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/tree"},
+	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/table", "internal/spec/tree"},
 	"github.com/fsnotify/fsnotify":    {"collect/doorbell"},
 	"github.com/spf13/cobra":          {"cmd/vtune"},
 	"github.com/spf13/pflag":          {"cmd/vtune", "cmd/vllm-sim"},

@@ -43,10 +43,13 @@ func profileOfMethod(s *Spec) string {
 }
 
 // planWhere: a machine of one's own has fewer slots than a grid has cells, so a start that is saved is time; a cluster runs as many
-// jobs as there are, unless it is told not to.
+// jobs as there are, unless it is told not to. A TPU's machine does one job after the other.
 func planWhere(s *Spec) string {
 	cells := len(s.Grid.MaxNumSeqs) * len(s.Grid.MaxNumBatchedTokens)
-	if s.Scheduler == "slurm" && (s.Site.MaxParallel == 0 || s.Site.MaxParallel >= cells) {
+	switch {
+	case s.Scheduler == tpu && s.Site.TPU.CellsPerResource == 1:
+		return "cells"
+	case s.Scheduler == slurm && (s.Site.MaxParallel == 0 || s.Site.MaxParallel >= cells):
 		return "cells"
 	}
 	return "columns"

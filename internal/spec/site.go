@@ -45,7 +45,7 @@ func (d *decoder) readSite(file string, data []byte) {
 
 // lay notes the values of mapping n, whose paths in its own file begin with prefix; home is the path of a key in the spec.
 func (d *decoder) lay(n *yaml.Node, prefix string, fs []field, home func(key string) string) {
-	given, _ := d.keys(n, prefix, fs)
+	given, _ := table.Keys(d.Reader, n, prefix, fs)
 	for _, f := range fs {
 		v, path := given[f.Key], home(f.Key)
 		switch {

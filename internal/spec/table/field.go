@@ -1,5 +1,5 @@
-// Package table is how the keys of a YAML file are told of: each once, in a table from which pages for people and a JSON Schema for
-// editors are made here. S is what a file is read into.
+// Package table is how the keys of a YAML file are told of: each once, in a table by which it is read here, and from which pages for
+// people and a JSON Schema for editors are made. S is what a file is read into.
 package table
 
 import (
