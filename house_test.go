@@ -32,7 +32,7 @@ var edges = map[string][]string{
 	"internal/verdict":   {"internal/record", "internal/stat"},
 	"internal/report":    {"internal/fsx", "internal/record", "internal/search"},
 	"internal/vllm":      {"internal/record"},
-	"internal/spec":      {"internal/diag", "internal/spec/table", "internal/spec/tree", "internal/spec/word"},
+	"internal/spec":      {"internal/diag", "internal/spec/slice", "internal/spec/table", "internal/spec/tree", "internal/spec/word"},
 
 	"internal/sim/uniform":   {"internal/sim"},
 	"internal/spec/autotune": {"internal/diag", "internal/spec", "internal/spec/script", "internal/spec/tree", "internal/spec/word"},
@@ -41,6 +41,7 @@ var edges = map[string][]string{
 	"internal/spec/tree":     {"internal/diag", "internal/spec/word"},
 	"internal/spec/word":     {},
 	"internal/spec/script":   {},
+	"internal/spec/slice":    {},
 
 	"internal/aboard":   {"internal/fsx", "internal/record"},
 	"internal/crew":     {"internal/aboard", "internal/diag", "internal/fsx", "internal/proc", "internal/record"},
@@ -56,6 +57,7 @@ var edges = map[string][]string{
 	"jobs/jobstest":    {"internal/record", "jobs"},
 	"jobs/local":       {"internal/fsx", "internal/proc", "internal/record", "jobs"},
 	"jobs/slurm":       {"internal/record", "internal/shell", "jobs"},
+	"jobs/tpu":         {"internal/fsx", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
 	"collect/chain":    {"internal/fsx", "internal/record"},
 	"collect":          {"collect/chain", "collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
 	"collect/doorbell": {"internal/fsx", "internal/record"},
@@ -87,7 +89,7 @@ var edges = map[string][]string{
 // effects are imports from outside that only some packages may have.
 var effects = map[string][]string{
 	"os/exec":                         {"internal/proc", "jobs/local", "jobs/slurm", "cmd/vllm-sim/internal/engine"},
-	"net/http":                        {"internal/exam", "internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server"},
+	"net/http":                        {"internal/exam", "internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server", "jobs/tpu"},
 	"text/template":                   {"templates"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
 	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/table", "internal/spec/tree"},

@@ -1,5 +1,5 @@
 // Package jobs turns a spec into a plan (pure), and a plan into jobs at a scheduler through the port that it declares here.
-// It renders nothing and measures nothing. Adapters: jobs/slurm, jobs/local; their conformance suite: jobs/jobstest.
+// It renders nothing and measures nothing. Adapters: jobs/slurm, jobs/local, jobs/tpu; their conformance suite: jobs/jobstest.
 package jobs
 
 import (
@@ -17,7 +17,7 @@ type Scheduler interface {
 	// Capabilities asks the scheduler what it can do. It may look at the cluster; it changes nothing.
 	Capabilities(ctx context.Context) (Capabilities, error)
 	// Submit hands over one unit. It is NOT idempotent: after ErrAmbiguous the caller must look the name up with List before it
-	// submits again. An unmet After never makes it fail.
+	// submits again. An unmet After never makes it fail, but where Capabilities say that there are no Dependencies any After is refused.
 	Submit(ctx context.Context, r Request) (Handle, error)
 	// List reports every job of a run that the scheduler still knows, finished ones included as long as it remembers them: one
 	// Status for a single job, one for each task of an array. One query, whatever the number of jobs. A job that is not listed

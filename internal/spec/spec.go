@@ -15,7 +15,7 @@ type Spec struct {
 	Limits           []Limit  `yaml:"limits"`
 	GoodputPct       float64  `yaml:"goodput_pct"` // 0: each limit by its own percentile
 	Grid             Grid     `yaml:"grid"`
-	Base             string   `yaml:"base"` // results go to <base>/auto-benchmark/<time>; see Runs
+	Base             string   `yaml:"base"` // results go to <base>/auto-benchmark/<time>; relative to the spec's folder, or gs://BUCKET/PATH
 	Scheduler        string   `yaml:"scheduler"`
 	Site             Site     `yaml:"site"`
 	MaxChipHours     float64  `yaml:"max_chip_hours"` // that the run may cost at most without anybody being asked; 0: somebody is asked

@@ -2,9 +2,8 @@ package spec
 
 import (
 	"fmt"
-	"path/filepath"
-	"strings"
 
+	"vtune/internal/spec/slice"
 	"vtune/internal/spec/word"
 )
 
@@ -57,23 +56,6 @@ type tier struct {
 
 func (t TPU) tiers() []tier {
 	return []tier{{"spot", t.Spot}, {"reserved", t.Reserved}, {"guaranteed", t.Guaranteed}, {"flex_start", t.FlexStart}}
-}
-
-// Runs is where the runs of a spec are made: below a bucket as it stands, or below a path that is counted from folder, the spec's own,
-// so that a spec means the same from everywhere.
-func (s *Spec) Runs(folder string) string {
-	const name = "auto-benchmark"
-	if word.InBucket(s.Base) {
-		return strings.TrimRight(s.Base, "/") + "/" + name
-	}
-	base := filepath.Join(s.Base, name)
-	if !filepath.IsAbs(base) {
-		base = filepath.Join(folder, base)
-	}
-	if abs, err := filepath.Abs(base); err == nil {
-		return abs
-	}
-	return base
 }
 
 // tpuFields are the keys of a site that only scheduler tpu knows.
@@ -181,6 +163,25 @@ func (d *decoder) checkShape(t TPU) {
 		d.at("is no slice without a topology", "write "+topology+" too, or accelerator_type alone", kind)
 	case t.AcceleratorType == "" && t.Accelerator == "":
 		d.at("is no slice without the kind of TPU", "write "+kind+" too, or accelerator_type alone", topology)
+	default:
+		d.checkChips(t)
+	}
+}
+
+// checkChips: a server has a slice to itself, of which it may leave chips idle.
+func (d *decoder) checkChips(t TPU) {
+	s := d.spec
+	size, err := slice.Of(t.AcceleratorType, t.Accelerator, t.Topology)
+	if err != nil {
+		d.at(err.Error(), "", "site.accelerator_type", "site.topology")
+		return
+	}
+	if n := s.TensorParallel * s.PipelineParallel; n > size.Chips {
+		d.at(fmt.Sprintf("a server of %d chips does not fit a slice of %d", n, size.Chips), "write a larger slice, or fewer chips for the server",
+			"tensor_parallel", "pipeline_parallel")
+	}
+	if n := d.seen["server.multi_node"]; n != nil && s.Server.MultiNode != "ray" && size.Hosts > 1 {
+		d.at(fmt.Sprintf("the %d hosts of a slice join by Ray", size.Hosts), "write ray, or leave the key out", "server.multi_node")
 	}
 }
 

@@ -81,6 +81,15 @@ func TestWhatASpecForTPUsCannotSayIsRefusedAtItsKey(t *testing.T) {
 			"site.accelerator: is no slice without a topology", "write site.topology too, or accelerator_type alone"},
 		{"a topology without a kind", strings.Replace(site(""), "accelerator_type: v6e-8", "topology: §2x4", 1),
 			"site.topology: is no slice without the kind of TPU", "write site.accelerator too, or accelerator_type alone"},
+		{"a slice of no size", strings.Replace(site(""), "v6e-8", "§v6e-3", 1), "site.accelerator_type: v6e-3: no slice of v6e has 3 chips", ""},
+		{"a topology of another kind", strings.Replace(site(""), "accelerator_type: v6e-8", "accelerator: V6E, topology: §2x2x2", 1),
+			`site.topology: "2x2x2" is no topology of V6E, which has 2 dimensions`, ""},
+		{"a server larger than its slice", site("") + "tensor_parallel: §16\n", "tensor_parallel: a server of 16 chips does not fit a slice of 8",
+			"write a larger slice, or fewer chips for the server"},
+		{"stages beyond a slice", site("") + "pipeline_parallel: §9\n", "pipeline_parallel: a server of 9 chips does not fit a slice of 8",
+			"write a larger slice, or fewer chips for the server"},
+		{"hosts that do not join", strings.Replace(site(""), "v6e-8", "v6e-16", 1) + "server: {multi_node: §mp}\n",
+			"server.multi_node: the 4 hosts of a slice join by Ray", "write ray, or leave the key out"},
 		{"a name that is not the API's", strings.Replace(site(""), "v6e-8", "§v5e-8", 1), "site.accelerator_type: the API has another name for v5e", "write v5litepod-8"},
 		{"a region", strings.Replace(site(""), "us-east5-b", "§us-east5", 1), "site.zone: us-east5 is a region", "write a zone of it, such as us-east5-b"},
 		{"a project's number", strings.Replace(site(""), "my-project", "§123456", 1),
@@ -218,17 +227,6 @@ func TestATPUIsToldInAFewWords(t *testing.T) {
 	} {
 		if got := c.tpu.String(); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
-		}
-	}
-}
-
-func TestABucketIsNotCountedFromTheSpecsFolder(t *testing.T) {
-	for _, c := range [][3]string{
-		{"gs://bucket/a", "/specs", "gs://bucket/a/auto-benchmark"}, {"gs://bucket/", "/specs", "gs://bucket/auto-benchmark"},
-		{"runs", "/specs", "/specs/runs/auto-benchmark"}, {"/runs", "/specs", "/runs/auto-benchmark"}, {".", "/specs/a", "/specs/a/auto-benchmark"},
-	} {
-		if got := (&Spec{Base: c[0]}).Runs(c[1]); got != c[2] {
-			t.Errorf("%s from %s: %s, want %s", c[0], c[1], got, c[2])
 		}
 	}
 }

@@ -26,7 +26,7 @@ type Env struct {
 	Directives func(record.Resources) []string
 	// TaskVariable holds a task's number in the environment of an array's script. Needed if the scheduler has arrays.
 	TaskVariable string
-	// GPUs is how many GPUs one job is made to ask for, and Together how many such jobs run at once.
+	// GPUs is how many GPUs one job is made to ask for, and Together how many such jobs run at once; 0: it deals out none.
 	GPUs, Together int
 	// BadScript is one that the scheduler refuses; nil: it takes any.
 	BadScript []byte
@@ -36,6 +36,13 @@ type Env struct {
 	Nodes []string
 	// NoBegin says why a job cannot begin later; such a request must be refused then. Empty: it can.
 	NoBegin string
+	// NoDependencies says why a job waits for no other, which the capabilities must say too; such a request must be refused then.
+	// Empty: it does.
+	NoDependencies string
+	// NoLog says why what a script prints does not come to Request.Log; empty: it does.
+	NoLog string
+	// Elsewhere says why a script does not start in Request.WorkDir with the submitter's environment; empty: it does.
+	Elsewhere string
 	// Requeue makes the scheduler put a running job back into the queue by itself; nil: it never does.
 	Requeue func(jobs.Handle)
 }

@@ -12,7 +12,7 @@ import (
 
 func testCompletes(b *bench) {
 	caps, err := b.Scheduler.Capabilities(b.Context())
-	if err != nil || !caps.Dependencies {
+	if err != nil || caps.Dependencies != (b.NoDependencies == "") {
 		b.Fatalf("capabilities %+v, %v", caps, err)
 	}
 	r := b.request("one", until("go")+"; echo ran >>ran")
@@ -39,6 +39,10 @@ func testFails(b *bench) {
 }
 
 func testLog(b *bench) {
+	if b.NoLog != "" {
+		b.Log(b.NoLog)
+		return
+	}
 	r := b.request("loud", "echo out; echo bad >&2; printf 'last'")
 	b.awaitEnd(b.submit(r), 1)
 	if got := b.text("jobs/loud/log"); got != "out\nbad\nlast" {
@@ -52,15 +56,39 @@ func testEnvironment(b *bench) {
 	if len(got) != 5 {
 		b.Fatalf("got %q", got)
 	}
+	if got[4] != "0" {
+		b.Errorf("the script is given %s arguments", got[4])
+	}
+	if b.Elsewhere != "" {
+		b.Log(b.Elsewhere)
+		return
+	}
 	if got[0] != b.path("") {
 		b.Errorf("it starts in %s, want %s", got[0], b.path(""))
 	}
 	if got[1] != os.Getenv("PATH") || got[2] != os.Getenv("HOME") {
 		b.Errorf("PATH %s and HOME %s are not the submitter's", got[1], got[2])
 	}
-	if got[4] != "0" {
-		b.Errorf("the script is given %s arguments", got[4])
+}
+
+// waits reports whether the scheduler has dependencies of its own. One that has none must refuse every request that has some, and
+// submit nothing.
+func (b *bench) waits() bool {
+	b.Helper()
+	if b.NoDependencies == "" {
+		return true
 	}
+	child := b.request("dependent", "touch dependent-ran")
+	child.After = []jobs.Dependency{on(b.submit(b.request("needed", "true")), record.AfterAny)}
+	if _, err := b.Scheduler.Submit(b.Context(), child); !errors.Is(err, jobs.ErrRefused) {
+		b.Errorf("%s, but: %v", b.NoDependencies, err)
+	}
+	for _, st := range b.list() {
+		if st.Name == child.Name {
+			b.Errorf("it was refused and is listed: %+v", st)
+		}
+	}
+	return false
 }
 
 func testUnknownRun(b *bench) {
@@ -92,6 +120,9 @@ func testNames(b *bench) {
 }
 
 func testAfterOK(b *bench) {
+	if !b.waits() {
+		return
+	}
 	parent := b.submit(b.request("parent", until("go")))
 	child := b.submit(b.request("child", "echo ran >child-ran"), on(parent, record.AfterOK))
 	b.awaitState(parent, jobs.Running)
@@ -105,6 +136,9 @@ func testAfterOK(b *bench) {
 }
 
 func testAfterOKFailed(b *bench) {
+	if !b.waits() {
+		return
+	}
 	parent := b.submit(b.request("parent", "exit 1"))
 	child := b.submit(b.request("child", "echo ran >child-ran"), on(parent, record.AfterOK))
 	b.awaitEnd(parent, 1)
@@ -118,6 +152,9 @@ func testAfterOKFailed(b *bench) {
 }
 
 func testAfterAny(b *bench) {
+	if !b.waits() {
+		return
+	}
 	failed := b.submit(b.request("failed", "exit 1"))
 	held := b.submit(b.request("held", until("never")))
 	child := b.submit(b.request("child", "true"), on(failed, record.AfterAny), on(held, record.AfterAny))

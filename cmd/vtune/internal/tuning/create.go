@@ -44,6 +44,18 @@ func (w World) newRun(base string, r Request, s *spec.Spec, source []byte, plan 
 	return w.fillRun(dir, r, s, source, secrets, plan)
 }
 
+// baseDir is where results go: base is relative to the spec's folder, so that a spec means the same from everywhere.
+func baseDir(specFile string, s *spec.Spec) string {
+	base := s.Base
+	if !filepath.IsAbs(base) {
+		base = filepath.Join(filepath.Dir(specFile), base)
+	}
+	if abs, err := filepath.Abs(base); err == nil {
+		return abs
+	}
+	return base
+}
+
 // claimRun takes the first free directory of this minute. The script removes what it finds there.
 func claimRun(base, tag string) (record.Dir, error) {
 	for n := 1; ; n++ {

@@ -12,9 +12,9 @@ import (
 
 // This file is what a job that belongs to no run (the check-up's) has in common with those of runs.
 
-// Base is the folder, or the part of a bucket, that runs of a spec are made in. It need not be there yet.
+// Base is the folder that runs of a spec are made in. It need not be there yet.
 func Base(specFile string, s *spec.Spec) string {
-	return s.Runs(filepath.Dir(specFile))
+	return filepath.Join(baseDir(specFile, s), "auto-benchmark")
 }
 
 // Scheduler is the one that a spec names, for jobs in dir. It may keep the environment that it is given: secrets are not in it.

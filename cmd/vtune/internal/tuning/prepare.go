@@ -44,7 +44,7 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 	if err != nil {
 		return nil, err
 	}
-	base := Base(path, s)
+	base := filepath.Join(baseDir(path, s), "auto-benchmark")
 	const elsewhere = "results go below base in %s, relative to the spec's folder: name a folder of your own there, or copy the spec into one"
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, diag.Wrap(err, diag.Usage, fmt.Sprintf(elsewhere, path))
