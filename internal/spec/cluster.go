@@ -3,16 +3,25 @@ package spec
 import (
 	"fmt"
 	"strings"
+
+	"vtune/internal/spec/table"
+	"vtune/internal/spec/word"
 )
 
-const slurm = "slurm"
+// Schedulers whose jobs can do what others' cannot.
+const (
+	slurm = "slurm"
+	tpu   = "tpu"
+)
 
 // checkCluster: keys that only Slurm's jobs can follow, and what they need of each other.
 func (d *decoder) checkCluster() {
 	if !d.Sound("scheduler", "system", "tensor_parallel", "pipeline_parallel") {
 		return
 	}
+	d.checkSchedulers()
 	d.checkLocal()
+	d.checkTPU()
 	d.checkContainer()
 	d.checkSize()
 	d.checkSideBySide()
@@ -30,6 +39,23 @@ func (d *decoder) at(what, hint string, paths ...string) {
 	}
 }
 
+// checkSchedulers: what is written for another scheduler was written in the belief that it is this one. A site file may be for both.
+func (d *decoder) checkSchedulers() {
+	table.Walk(fields(), "", func(f field, path string) {
+		if n := d.seen[path]; n != nil && d.Own(n) && ofOtherScheduler(f, d.spec) && d.Sound(path) {
+			d.Problem(n, path, "only scheduler "+f.Scheduler+" knows this key", "leave it out, or write scheduler: "+f.Scheduler)
+		}
+	})
+	const base = "base"
+	s := d.spec
+	if s.Scheduler != tpu {
+		s.Site.TPU = TPU{}
+		if word.InBucket(s.Base) {
+			d.at("only scheduler tpu keeps its runs in a bucket", "write a path, or scheduler: tpu", base)
+		}
+	}
+}
+
 // checkLocal: partition and the like say nothing to the local scheduler and do no harm; without these a run would be another one.
 func (d *decoder) checkLocal() {
 	s := d.spec
@@ -42,7 +68,7 @@ func (d *decoder) checkLocal() {
 	}{
 		{"site.pack", "off", s.Site.Pack != "off"},
 		{"site.shape", "jobs", s.Site.Shape != "jobs"},
-		{"site.container.runtime", "none", s.Site.Container.Runtime != "none"},
+		{"site.container.runtime", "none", s.Scheduler != tpu && s.Site.Container.Runtime != "none" && s.Site.Container.Runtime != docker},
 		{"site.scratch", `""`, s.Site.Scratch != ""},
 	} {
 		if c.asked {
@@ -67,8 +93,16 @@ func (d *decoder) checkContainer() {
 		return
 	}
 	switch {
+	case c.Runtime == docker && d.spec.Scheduler != tpu:
+		d.at("begins containers on TPUs only", "write "+runtime+": apptainer or pyxis on Slurm", runtime)
+	case d.spec.Scheduler == tpu && (c.Runtime == "apptainer" || c.Runtime == "pyxis"):
+		d.at("a TPU's machine has docker", "write "+runtime+": docker, or none where vLLM is in the machine's system image", runtime)
 	case c.Runtime != "none" && c.Image == "":
 		d.at("has no image to run", "write "+image, runtime)
+	case c.Image != "" && d.seen[runtime] == nil && d.spec.Scheduler == tpu:
+		d.at("nothing is said to run it with", "write "+runtime+": docker", image)
+	case c.Runtime == docker && (strings.HasPrefix(c.Image, "/") || strings.Contains(c.Image, "://") || strings.Contains(c.Image, "#")):
+		d.at(fmt.Sprintf("%q is no image of a registry", c.Image), "write REPOSITORY:TAG, such as vllm/vllm-tpu:TAG", image)
 	case c.Image != "" && d.seen[runtime] == nil:
 		d.at("nothing is said to run it with", "write "+runtime+": apptainer or pyxis", image)
 	case c.Runtime == "apptainer" && !strings.HasPrefix(c.Image, "/") && !strings.Contains(c.Image, "://"):

@@ -1,12 +1,12 @@
 package spec
 
 import (
-	"strings"
+	"fmt"
 
 	"gopkg.in/yaml.v3"
 
+	"vtune/internal/spec/table"
 	"vtune/internal/spec/tree"
-	"vtune/internal/spec/word"
 )
 
 // decoder walks the YAML tree along the table of fields.
@@ -25,25 +25,25 @@ func (d *decoder) note(path string, n *yaml.Node) { d.seen[path] = n }
 
 // group decodes the mapping n. A nil or null n is an empty mapping: defaults hold, and required keys are missing.
 func (d *decoder) group(n *yaml.Node, prefix string, fs []field) {
-	given, misspelled := d.keys(n, prefix, fs)
+	given, misspelled := table.Keys(d.Reader, n, prefix, fs)
 	for _, f := range fs {
-		path := tree.Join(prefix, f.key)
-		v := given[f.key]
+		path := tree.Join(prefix, f.Key)
+		v := given[f.Key]
 		if below := d.under[path]; below != nil && tree.IsNull(v) {
 			v = below
 		}
 		switch {
-		case f.group != nil:
-			d.subgroup(v, n, path, f.group)
+		case f.Group != nil:
+			d.subgroup(v, n, path, f.Group)
 		case !tree.IsNull(v):
 			d.note(path, v)
 			d.value(f, v, path)
-		case f.required && misspelled[f.key]:
+		case f.Required && misspelled[f.Key]:
 			d.Spoil(path)
-		case f.required:
+		case f.Required:
 			d.missing(n, v, path)
-		case f.def != "" && f.method == "": // else derive, when the method is known
-			d.value(f, tree.Literal(f.def), path)
+		case f.Default != "" && !restsOnOthers(f):
+			d.value(f, tree.Literal(f.Default), path)
 		}
 	}
 }
@@ -52,7 +52,7 @@ func (d *decoder) subgroup(v, parent *yaml.Node, path string, fs []field) {
 	if !tree.IsNull(v) && v.Kind != yaml.MappingNode {
 		d.Problem(v, path, "wants keys and values, got "+tree.Describe(v), "")
 		for _, f := range fs {
-			d.Spoil(tree.Join(path, f.key))
+			d.Spoil(tree.Join(path, f.Key))
 		}
 		return
 	}
@@ -70,36 +70,8 @@ func (d *decoder) missing(parent, v *yaml.Node, path string) {
 	d.Problem(parent, path, "is missing", "")
 }
 
-// keys sorts the pairs of n by key, and tells unknown keys and second definitions. A required key that was only misspelled is
-// one mistake, not two.
-func (d *decoder) keys(n *yaml.Node, prefix string, fs []field) (given map[string]*yaml.Node, misspelled map[string]bool) {
-	given, misspelled = map[string]*yaml.Node{}, map[string]bool{}
-	var known []string
-	isKnown := map[string]bool{}
-	for _, f := range fs {
-		known, isKnown[f.key] = append(known, f.key), true
-	}
-	for _, p := range d.Pairs(n, prefix) {
-		key := p.Key.Value
-		switch {
-		case prefix == "" && strings.HasPrefix(key, "x-"):
-		case isKnown[key]:
-			given[key] = p.Value
-		default:
-			near := word.Nearest(key, known)
-			misspelled[near] = true
-			d.Problem(p.Key, tree.Join(prefix, key), "unknown key", unknownHint(key, near, known))
-		}
-	}
-	return given, misspelled
-}
-
-func unknownHint(key, near string, known []string) string {
-	if near != "" {
-		return word.DidYouMean(key, []string{near})
-	}
-	return "the keys here are " + strings.Join(known, ", ")
-}
+// restsOnOthers: derive knows the default, when the keys are known that it rests on.
+func restsOnOthers(f field) bool { return f.Derive != nil || f.Method != "" || f.Scheduler != "" }
 
 // derive fills in the defaults that rest on other keys. It needs those to be right.
 func (d *decoder) derive(fs []field, prefix string) {
@@ -107,15 +79,35 @@ func (d *decoder) derive(fs []field, prefix string) {
 		return
 	}
 	for _, f := range fs {
-		path := tree.Join(prefix, f.key)
-		switch foreign := f.foreign(d.spec.Method); {
-		case f.group != nil:
-			d.derive(f.group, path)
-		case d.seen[path] != nil || foreign:
-		case f.derive != nil:
-			d.value(f, tree.Literal(f.derive(d.spec)), path)
-		case f.def != "" && f.method != "":
-			d.value(f, tree.Literal(f.def), path)
+		path := tree.Join(prefix, f.Key)
+		switch {
+		case f.Group != nil:
+			d.derive(f.Group, path)
+		case d.seen[path] != nil || !restsOnOthers(f) || ofOtherMethod(f, d.spec) || ofOtherScheduler(f, d.spec):
+		case f.Derive != nil:
+			d.value(f, tree.Literal(f.Derive(d.spec)), path)
+		case f.Default != "":
+			d.value(f, tree.Literal(f.Default), path)
 		}
+	}
+}
+
+func (d *decoder) value(f field, n *yaml.Node, path string) {
+	if f.Items != nil {
+		d.limits(f, n, path)
+		return
+	}
+	f.Read(d.Reader, d.spec, n, d.under[path], path, d.note)
+}
+
+// limits decodes a list of groups. An item that has a problem stays in the list, so that an item's index is its node's.
+func (d *decoder) limits(f field, n *yaml.Node, path string) {
+	if n.Kind != yaml.SequenceNode {
+		d.Problem(n, path, "wants a list, got "+tree.Describe(n), "write - {metric: e2el, percentile: 99, ms: 500}")
+		return
+	}
+	for i, item := range n.Content {
+		d.spec.Limits = append(d.spec.Limits, Limit{})
+		d.subgroup(tree.Resolve(item), n, fmt.Sprintf("%s[%d]", path, i), f.Items)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"vtune/internal/spec/table"
 	"vtune/internal/spec/tree"
 )
 
@@ -44,8 +45,8 @@ func TestTheKeysThatTheDocumentsNameExist(t *testing.T) {
 	var collect func(fs []field, prefix string)
 	collect = func(fs []field, prefix string) {
 		for _, f := range fs {
-			known[tree.Join(prefix, f.key)] = true
-			collect(f.group, tree.Join(prefix, f.key))
+			known[tree.Join(prefix, f.Key)] = true
+			collect(f.Group, tree.Join(prefix, f.Key))
 		}
 	}
 	collect(fields(), "")
@@ -78,12 +79,12 @@ func TestTheDocumentsHaveEveryKeyOfASiteFile(t *testing.T) {
 		t.Fatal("the document has no place for the table")
 	}
 	want := "| key | says | default |\n|---|---|---|\n"
-	walk(siteFileFields(), "", func(f field, path string) {
-		def := f.def
+	table.Walk(siteFileFields(), "", func(f field, path string) {
+		def := f.Default
 		if def != "" {
 			def = "`" + def + "`"
 		}
-		want += "| `" + path + "` | " + strings.ReplaceAll(f.doc, "|", `\|`) + " | " + def + " |\n"
+		want += "| `" + path + "` | " + strings.ReplaceAll(f.Doc, "|", `\|`) + " | " + def + " |\n"
 	})
 	if *update {
 		if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {

@@ -26,7 +26,7 @@ func anySpec() *rapid.Generator[*Spec] {
 				MaxNumBatchedTokens: rapid.SliceOfNDistinct(rapid.IntRange(512, 9000), 1, 4, rapid.ID).Draw(t, "tokens"),
 			},
 			Base:      rapid.StringMatching(`[^\x00-\x1f\x7f~$]{1,12}`).Draw(t, "base"),
-			Scheduler: rapid.SampledFrom([]string{"local", "slurm"}).Draw(t, "scheduler"),
+			Scheduler: rapid.SampledFrom([]string{"local", "slurm", "tpu"}).Draw(t, "scheduler"),
 			Site: Site{
 				Partition: name.Draw(t, "partition"), Account: name.Draw(t, "account"), QOS: name.Draw(t, "qos"),
 				Reservation: name.Draw(t, "reservation"), Constraint: rapid.SampledFrom([]string{"", "a&b", "[r1|r2]*2", "!x"}).Draw(t, "constraint"),
@@ -53,8 +53,11 @@ func anySpec() *rapid.Generator[*Spec] {
 			Seed:    rapid.Int64Range(0, 1<<32-1).Draw(t, "seed"),
 		}
 		s.Server.CacheRoot = rapid.SampledFrom([]string{"", "/scratch/it's"}).Draw(t, "cache root")
-		if s.Scheduler == "slurm" {
+		switch s.Scheduler {
+		case "slurm":
 			anyOfSlurm(t, s, name)
+		case "tpu":
+			anyOfTPU(t, s)
 		}
 		if s.Method == MethodAutoTune {
 			anyOfAutoTune(t, s)
@@ -93,6 +96,37 @@ func anyOfSlurm(t *rapid.T, s *Spec, name *rapid.Generator[string]) {
 		s.Site.Nodes = rapid.IntRange(3, 9).Draw(t, "nodes")
 	case "large servers":
 		s.TensorParallel, s.PipelineParallel, s.Site.GPUsPerNode = 16, 2, 4
+	}
+}
+
+// anyOfTPU draws what queued resources are asked for with, and takes out what their machines do not know.
+func anyOfTPU(t *rapid.T, s *Spec) {
+	s.System, s.Server.MultiNode, s.TensorParallel, s.PipelineParallel = "TPU", "ray", rapid.SampledFrom([]int{1, 4}).Draw(t, "chips"), 1
+	s.Base = rapid.SampledFrom([]string{"gs://b-1", "gs://my_bucket.example/a/b=c/", "gs://000/x"}).Draw(t, "bucket")
+	s.MaxChipHours = rapid.SampledFrom([]float64{0, 0.5, 96}).Draw(t, "chip-hours")
+	s.Site.Time, s.Site.Modules, s.Site.Reservation = "", nil, ""
+	s.Site.TPU = TPU{
+		Project: "example.com:my-project", Zone: rapid.SampledFrom([]string{"us-east5-b", "us-south1-ai1b"}).Draw(t, "zone"),
+		AcceleratorType: "v6e-8", RuntimeVersion: "v2-alpha-tpuv6e",
+		Network:        rapid.SampledFrom([]string{"", "default", "projects/host/global/networks/n"}).Draw(t, "network"),
+		Subnetwork:     rapid.SampledFrom([]string{"", "s-1", "projects/host/regions/us-east5/subnetworks/s"}).Draw(t, "subnetwork"),
+		ExternalIPs:    rapid.Bool().Draw(t, "addresses"),
+		ServiceAccount: rapid.SampledFrom([]string{"", "1-compute@developer.gserviceaccount.com"}).Draw(t, "account"),
+		Labels:         rapid.SampledFrom([]map[string]string{nil, {"a": "", "b-c_1": "1", "null": "null"}}).Draw(t, "labels"),
+		ValidUntil:     rapid.SampledFrom([]string{"", "90m", "48h"}).Draw(t, "patience"), MaxRunDuration: rapid.SampledFrom([]string{"10m", "168h"}).Draw(t, "life"),
+		CellsPerResource: rapid.IntRange(1, 9).Draw(t, "cells"), API: "v2",
+	}
+	switch rapid.SampledFrom([]string{"on demand", "spot", "reserved", "guaranteed", "flex start"}).Draw(t, "tier") {
+	case "spot":
+		s.Site.TPU.Spot = true
+	case "reserved":
+		s.Site.TPU.Reserved, s.Site.Reservation = true, "week-1"
+		s.Site.TPU.AcceleratorType, s.Site.TPU.Accelerator, s.Site.TPU.Topology = "", "V6E", "4x4"
+	case "guaranteed":
+		s.Site.TPU.Guaranteed = true
+		s.Site.Container = Container{"docker", "vllm/vllm-tpu:v1", []string{"/mnt/models:/models:ro"}, []string{"--shm-size=16g"}}
+	case "flex start":
+		s.Site.TPU.FlexStart, s.Site.TPU.API = true, "v2alpha1"
 	}
 }
 

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 
+	"vtune/internal/spec/table"
 	"vtune/internal/spec/tree"
 )
 
@@ -12,8 +13,9 @@ const (
 	MethodAutoTune = "auto_tune"
 )
 
-// foreign reports whether a method knows nothing of the key.
-func (f field) foreign(method string) bool { return f.method != "" && f.method != method }
+func ofOtherMethod(f field, s *Spec) bool { return f.Method != "" && f.Method != s.Method }
+
+func ofOtherScheduler(f field, s *Spec) bool { return f.Scheduler != "" && f.Scheduler != s.Scheduler }
 
 // boundedTrace: a trace of 20 whole requests took five minutes to write on a CPU.
 func boundedTrace(s *Spec) string {
@@ -41,10 +43,13 @@ func profileOfMethod(s *Spec) string {
 }
 
 // planWhere: a machine of one's own has fewer slots than a grid has cells, so a start that is saved is time; a cluster runs as many
-// jobs as there are, unless it is told not to.
+// jobs as there are, unless it is told not to. A TPU's machine does one job after the other.
 func planWhere(s *Spec) string {
 	cells := len(s.Grid.MaxNumSeqs) * len(s.Grid.MaxNumBatchedTokens)
-	if s.Scheduler == "slurm" && (s.Site.MaxParallel == 0 || s.Site.MaxParallel >= cells) {
+	switch {
+	case s.Scheduler == tpu && s.Site.TPU.CellsPerResource == 1:
+		return "cells"
+	case s.Scheduler == slurm && (s.Site.MaxParallel == 0 || s.Site.MaxParallel >= cells):
 		return "cells"
 	}
 	return "columns"
@@ -72,9 +77,9 @@ func (d *decoder) checkMethod() {
 }
 
 func (d *decoder) checkForeign() {
-	walk(fields(), "", func(f field, path string) {
-		if n := d.seen[path]; n != nil && f.foreign(d.spec.Method) {
-			d.Problem(n, path, "only method "+f.method+" knows this key", "leave it out, or write method: "+f.method)
+	table.Walk(fields(), "", func(f field, path string) {
+		if n := d.seen[path]; n != nil && ofOtherMethod(f, d.spec) {
+			d.Problem(n, path, "only method "+f.Method+" knows this key", "leave it out, or write method: "+f.Method)
 		}
 	})
 }

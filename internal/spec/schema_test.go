@@ -125,6 +125,8 @@ func isType(v any, t string) bool {
 	switch v := v.(type) {
 	case nil:
 		return t == "null"
+	case bool:
+		return t == "boolean"
 	case string:
 		return t == "string"
 	case float64:
@@ -213,6 +215,9 @@ func TestTheSchemaRefusesMistakes(t *testing.T) {
 		{"a value twice", strings.Replace(minimal, "[128, 256]", "[128, 128]", 1), "grid.max_num_seqs: "},
 		{"an empty axis", strings.Replace(minimal, "[128, 256]", "[]", 1), "grid.max_num_seqs: "},
 		{"a hostile partition", minimal + "site: {partition: \"gpu --wrap=id\"}\n", "site.partition: "},
+		{"text for a truth", onTPU + v6e + "spot: \"true\"}\n", "site.spot: "},
+		{"a hostile network", onTPU + v6e + "network: \"a --metadata=x\"}\n", "site.network: "},
+		{"a bound of nothing", onTPU + v6e + "}\nmax_chip_hours: 0\n", "max_chip_hours: "},
 		{"a hostile variable", minimal + "server: {environment: {\"A B\": c}}\n", "server.environment: "},
 		{"a newline in a model", "model: \"a\\nb\"\n" + minimal[17:], "model: "},
 	} {

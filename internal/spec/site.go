@@ -5,6 +5,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"vtune/internal/spec/table"
 	"vtune/internal/spec/tree"
 )
 
@@ -12,14 +13,14 @@ import (
 func siteFileFields() []field {
 	var site, rest []field
 	for _, f := range fields() {
-		ofSite := func(g field) bool { return g.ofSite }
+		ofSite := func(g field) bool { return g.OfSite }
 		switch {
-		case f.key == "site":
-			site = slices.DeleteFunc(f.group, func(g field) bool { return g.key == "use" })
-		case f.ofSite:
+		case f.Key == "site":
+			site = slices.DeleteFunc(f.Group, func(g field) bool { return g.Key == "use" })
+		case f.OfSite:
 			rest = append(rest, f)
-		case slices.ContainsFunc(f.group, ofSite):
-			f.group = slices.DeleteFunc(f.group, func(g field) bool { return !g.ofSite })
+		case slices.ContainsFunc(f.Group, ofSite):
+			f.Group = slices.DeleteFunc(f.Group, func(g field) bool { return !g.OfSite })
 			rest = append(rest, f)
 		}
 	}
@@ -35,7 +36,7 @@ func (d *decoder) readSite(file string, data []byte) {
 	}
 	d.Adopt(root, file, "site.")
 	d.lay(root, "", siteFileFields(), func(key string) string {
-		if slices.ContainsFunc(fields(), func(f field) bool { return f.key == key }) {
+		if slices.ContainsFunc(fields(), func(f field) bool { return f.Key == key }) {
 			return key
 		}
 		return "site." + key
@@ -44,17 +45,17 @@ func (d *decoder) readSite(file string, data []byte) {
 
 // lay notes the values of mapping n, whose paths in its own file begin with prefix; home is the path of a key in the spec.
 func (d *decoder) lay(n *yaml.Node, prefix string, fs []field, home func(key string) string) {
-	given, _ := d.keys(n, prefix, fs)
+	given, _ := table.Keys(d.Reader, n, prefix, fs)
 	for _, f := range fs {
-		v, path := given[f.key], home(f.key)
+		v, path := given[f.Key], home(f.Key)
 		switch {
 		case tree.IsNull(v):
-		case f.group == nil:
+		case f.Group == nil:
 			d.under[path] = v
 		case v.Kind != yaml.MappingNode:
 			d.Problem(v, path, "wants keys and values, got "+tree.Describe(v), "")
 		default:
-			d.lay(v, tree.Join(prefix, f.key), f.group, func(key string) string { return tree.Join(path, key) })
+			d.lay(v, tree.Join(prefix, f.Key), f.Group, func(key string) string { return tree.Join(path, key) })
 		}
 	}
 }
@@ -63,7 +64,7 @@ func (d *decoder) lay(n *yaml.Node, prefix string, fs []field, home func(key str
 func CheckSite(file string, data []byte) error {
 	d := newDecoder(file)
 	d.readSite(file, data)
-	walk(fields(), "", func(f field, path string) {
+	table.Walk(fields(), "", func(f field, path string) {
 		if n := d.under[path]; n != nil {
 			d.value(f, n, path)
 		}

@@ -15,9 +15,10 @@ type Spec struct {
 	Limits           []Limit  `yaml:"limits"`
 	GoodputPct       float64  `yaml:"goodput_pct"` // 0: each limit by its own percentile
 	Grid             Grid     `yaml:"grid"`
-	Base             string   `yaml:"base"` // results go to <base>/auto-benchmark/<time>; relative to the spec's folder
+	Base             string   `yaml:"base"` // results go to <base>/auto-benchmark/<time>; relative to the spec's folder, or gs://BUCKET/PATH
 	Scheduler        string   `yaml:"scheduler"`
 	Site             Site     `yaml:"site"`
+	MaxChipHours     float64  `yaml:"max_chip_hours"` // that the run may cost at most without anybody being asked; 0: somebody is asked
 	Server           Server   `yaml:"server"`
 	Method           string   `yaml:"method"`
 	Client           string   `yaml:"client"`
@@ -80,7 +81,7 @@ type Site struct {
 	Partition   string            `yaml:"partition"`
 	Account     string            `yaml:"account"`
 	QOS         string            `yaml:"qos"`
-	Reservation string            `yaml:"reservation"`
+	Reservation string            `yaml:"reservation"` // Slurm's, or that of reserved TPUs
 	Constraint  string            `yaml:"constraint"`
 	Time        string            `yaml:"time"`   // Slurm's forms: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS
 	Memory      string            `yaml:"memory"` // 64G, 512000M
@@ -111,7 +112,7 @@ type Collector struct {
 
 // Container is what the agent runs in.
 type Container struct {
-	Runtime string   `yaml:"runtime"` // none, apptainer or pyxis
+	Runtime string   `yaml:"runtime"` // none, apptainer, pyxis or docker
 	Image   string   `yaml:"image"`
 	Mounts  []string `yaml:"mounts"` // SRC or SRC:DST, with :ro at the end for read-only
 	Options []string `yaml:"options"`
@@ -124,7 +125,7 @@ type Server struct {
 	Environment  map[string]string `yaml:"environment"`
 	Secrets      []string          `yaml:"secrets"`      // names of variables copied from the submitter's environment into a 0600 file
 	SecretsFile  string            `yaml:"secrets_file"` // a file of NAME=value lines that has those which the environment has not
-	MultiNode    string            `yaml:"multi_node"`   // mp or ray: how a server spans several nodes
+	MultiNode    string            `yaml:"multi_node"`   // mp or ray: how a server spans several nodes, or hosts of a TPU slice
 	StartTimeout string            `yaml:"start_timeout"`
 	CacheRoot    string            `yaml:"cache_root"` // VLLM_CACHE_ROOT of the server
 }

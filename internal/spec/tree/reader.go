@@ -161,6 +161,15 @@ func (r *Reader) Text(n *yaml.Node, path string, rule word.Rule) string {
 	return n.Value
 }
 
+// Truth is true or false. yes and on are these in YAML 1.1 and text in YAML 1.2: neither is guessed.
+func (r *Reader) Truth(n *yaml.Node, path string) bool {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
+		r.Problem(n, path, "wants true or false, got "+Describe(n), "")
+		return false
+	}
+	return strings.EqualFold(n.Value, "true")
+}
+
 // Word is a text out of several.
 func (r *Reader) Word(n *yaml.Node, path string, oneOf []string) string {
 	v := r.Text(n, path, word.Rule{})

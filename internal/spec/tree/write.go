@@ -10,6 +10,8 @@ import (
 // Text is the value p points to as YAML; several lines begin with a line break.
 func Text(p any) string {
 	switch p := p.(type) {
+	case *bool:
+		return strconv.FormatBool(*p)
 	case *int:
 		return strconv.Itoa(*p)
 	case *int64:

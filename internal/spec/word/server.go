@@ -143,14 +143,17 @@ func DurationSeconds(v string) float64 {
 }
 
 // Duration is a duration in Go's form, between a second and a day.
-func Duration() Rule {
+func Duration() Rule { return durationFrom("1s", "24h") }
+
+func durationFrom(low, high string) Rule {
+	least, most := DurationSeconds(low), DurationSeconds(high)
 	return Rule{Pattern: printable, Says: "a duration", check: func(v string) *Fault {
 		d, err := time.ParseDuration(v)
 		if err != nil {
 			return &Fault{What: fmt.Sprintf("%q is not a duration", v), Hint: "write it as 90s, 10m or 1h30m"}
 		}
-		if d < time.Second || d > 24*time.Hour {
-			return &Fault{What: fmt.Sprintf("%s is not between 1s and 24h", v)}
+		if s := d.Seconds(); s < least || s > most {
+			return &Fault{What: fmt.Sprintf("%s is not between %s and %s", v, low, high)}
 		}
 		return nil
 	}}
