@@ -56,32 +56,39 @@ var edges = map[string][]string{
 	"internal/agent": {"internal/aboard", "internal/client", "internal/diag", "internal/fsx", "internal/hardware", "internal/ledger", "internal/proc", "internal/record", "internal/search",
 		"internal/serving", "internal/vllm", "internal/vocab"},
 
-	"templates":        {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
-	"jobs":             {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
-	"jobs/jobstest":    {"internal/record", "jobs"},
-	"jobs/local":       {"internal/fsx", "internal/proc", "internal/record", "jobs"},
-	"jobs/slurm":       {"internal/record", "internal/shell", "jobs"},
-	"jobs/tpu":         {"internal/fsx", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
+	"templates":     {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
+	"jobs":          {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
+	"jobs/jobstest": {"internal/record", "jobs"},
+	"jobs/local":    {"internal/fsx", "internal/proc", "internal/record", "jobs"},
+	"jobs/slurm":    {"internal/record", "internal/shell", "jobs"},
+	"jobs/tpu":      {"internal/fsx", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
 
 	"jobs/tpu/tputest":         {"internal/proc", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/schema", "jobs/tpu/tputest/token"},
 	"jobs/tpu/tputest/machine": {"internal/proc"},
 	"jobs/tpu/tputest/schema":  {},
 	"jobs/tpu/tputest/token":   {},
-	"collect/chain":    {"internal/fsx", "internal/record"},
-	"collect":          {"collect/chain", "collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
-	"collect/doorbell": {"internal/fsx", "internal/record"},
-	"collect/answers":  {"internal/fsx", "internal/record", "internal/report"},
-	"collect/fleet":    {"internal/fsx", "internal/record", "internal/stat"},
-	"cmd/vtune":        nil, // the composition root: everything but the simulator
-	"internal/doctor":  {"internal/record", "internal/spec", "jobs", "jobs/slurm"},
-	"internal/exam":    {"internal/doctor", "internal/fsx", "internal/proc", "internal/record", "internal/vocab"},
-	"internal/survey":  {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
+	"collect/chain":            {"internal/fsx", "internal/record"},
+	"collect":                  {"collect/chain", "collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
+	"collect/doorbell":         {"internal/fsx", "internal/record"},
+	"collect/answers":          {"internal/fsx", "internal/record", "internal/report"},
+	"collect/fleet":            {"internal/fsx", "internal/record", "internal/stat"},
+	"cmd/vtune":                nil, // the composition root: everything but the simulator
+	"internal/doctor":          {"internal/record", "internal/spec", "jobs", "jobs/slurm"},
+	"internal/exam":            {"internal/doctor", "internal/fsx", "internal/proc", "internal/record", "internal/vocab"},
+	"internal/survey":          {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
 
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
-	"cmd/bench-tuner":                   nil, // a third root: methods against the simulator
-	"cmd/vtune/internal/tuning":         nil, // the composition itself
-	"cmd/vtune/internal/scripts":        {"collect", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
+	"cmd/bench-tuner":           nil, // a third root: methods against the simulator
+	"cmd/vtune/internal/tuning": nil, // the composition itself
+	"cmd/vtune/internal/depot": {"cmd/vtune/internal/pool", "internal/bucket", "internal/diag", "internal/fsx", "internal/gcp", "internal/mirror", "internal/record",
+		"internal/report", "internal/shell", "internal/spec", "jobs", "jobs/tpu"},
+	"cmd/vtune/internal/pool":           {"collect", "internal/diag", "internal/fsx", "internal/mirror", "internal/record", "internal/spec", "jobs", "jobs/tpu"},
+	"cmd/vtune/internal/ending":         {"internal/diag", "internal/record"},
+	"cmd/vtune/internal/patience":       {"collect", "jobs"},
+	"cmd/vtune/internal/refusal":        {"internal/diag", "internal/record", "internal/spec", "internal/spec/sites", "jobs"},
+	"cmd/vtune/internal/secrets":        {"internal/diag", "internal/shell", "internal/spec"},
+	"cmd/vtune/internal/scripts":        {"collect", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
 	"cmd/vtune/internal/screen":         {"collect", "internal/record", "internal/report", "internal/spec", "jobs"},
 	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "templates"},
 	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},

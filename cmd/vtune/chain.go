@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"vtune/cmd/vtune/internal/patience"
 
 	"github.com/spf13/cobra"
 
 	"vtune/cmd/vtune/internal/handsfree"
-	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/diag"
 	"vtune/internal/record"
@@ -34,7 +34,7 @@ func newLink(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, usual := paceOf(t); grace <= 0 {
+			if _, usual := patience.Of(t.Run.Scheduler); grace <= 0 {
 				grace = usual
 			}
 			w := a.world()
@@ -92,37 +92,11 @@ func (a *app) printCollecting(t *tuning.Tuning, st record.State, who *handsfree.
 	if who == nil || st.Phase.Over() {
 		return
 	}
-	line, hint := a.collecting(t, *who)
+	line, hint := who.Say(t, a.program, a.now())
 	switch {
 	case hint != "":
 		fmt.Fprintf(a.err, "warning: %s\nhint: %s\n", line, hint)
 	case !asJSON:
 		fmt.Fprintln(a.out, line)
 	}
-}
-
-func (a *app) collecting(t *tuning.Tuning, c handsfree.Collecting) (line, hint string) {
-	switch {
-	case c.Link != nil && c.Seen.Word != "PENDING":
-		return fmt.Sprintf("collected by itself: link %d is %s on %s", c.Link.Number, c.Seen.Word, screen.OrDash(c.Seen.Node)), ""
-	case c.Link != nil && c.Begins.After(a.now()):
-		return fmt.Sprintf("collected by itself: link %d waits until %s", c.Link.Number, clock(c.Begins, a.now())), ""
-	case c.Link != nil:
-		return fmt.Sprintf("collected by itself: link %d is %s (%s)", c.Link.Number, c.Seen.Word, screen.OrDash(c.Seen.Reason)), ""
-	case c.Owner != nil:
-		return fmt.Sprintf("collected by %s", c.Owner), ""
-	case c.Wished && c.Last > 0:
-		return fmt.Sprintf("nobody collects this run: its chain ended with link %d, whose last words are in %s", c.Last, t.Dir.JobLog(record.LinkID(c.Last))),
-			fmt.Sprintf("%s submit --hands-free %s starts it again", a.program, t.Dir)
-	}
-	return "nobody collects this run", fmt.Sprintf("%s collect --watch %s does", a.program, t.Place())
-}
-
-// clock is a time of day, with its date where that is not today's.
-func clock(at, now time.Time) string {
-	at = at.Local()
-	if at.Sub(now) > 12*time.Hour {
-		return at.Format("2006-01-02 15:04")
-	}
-	return at.Format("15:04:05")
 }

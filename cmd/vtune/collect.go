@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vtune/cmd/vtune/internal/depot"
 	"vtune/cmd/vtune/internal/ending"
+	"vtune/cmd/vtune/internal/patience"
 	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
@@ -55,23 +55,9 @@ func graceFlag(c *cobra.Command, grace *time.Duration) {
 		"how long a job may be over or unknown at the scheduler before its missing result is given up (default: 2s local, 2m Slurm)")
 }
 
-// slurmGrace is twice as long as an NFS client may keep showing a folder as it was (acdirmax, a minute by default).
-const slurmGrace = 2 * time.Minute
-
-// paceOf the scheduler's kind: a local query reads a few files, a Slurm query is an RPC to a daemon that a whole site shares.
-func paceOf(t *tuning.Tuning) (collect.Pace, time.Duration) {
-	switch t.Run.Scheduler {
-	case "local":
-		return collect.Pace{Rescan: 500 * time.Millisecond, AskMin: time.Second, AskMax: 2 * time.Second, Full: 10 * time.Second}, 2 * time.Second
-	case "tpu": // each rescan is two listings of the bucket, each query a list of all the project's resources in the zone
-		return collect.Pace{Rescan: 5 * time.Second, AskMin: 15 * time.Second, AskMax: 3 * time.Minute, Full: time.Minute}, depot.Silence
-	}
-	return collect.Pace{Rescan: 2 * time.Second, AskMin: 15 * time.Second, AskMax: 3 * time.Minute, Full: time.Minute}, slurmGrace
-}
-
 // collect makes one pass, or passes until the run is over. The caller holds the lease.
 func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace time.Duration) (record.State, error) {
-	pace, usual := paceOf(t)
+	pace, usual := patience.Of(t.Run.Scheduler)
 	if grace <= 0 {
 		grace = usual
 	}

@@ -14,9 +14,9 @@ func newRender(a *app) *cobra.Command {
 		Use:   "render SPEC -o DIR",
 		Short: "Write every script and assignment into a directory; nothing is submitted",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			r.SpecFile = args[0]
-			return a.render(c.Context(), r, out, asJSON)
+			return a.render(r, out, asJSON)
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "directory to write to (made if it is not there)")

@@ -32,7 +32,7 @@ is put together again.`,
 					return err
 				}
 				r.SpecFile = args[0]
-				return a.render(c.Context(), r, dir, asJSON)
+				return a.render(r, dir, asJSON)
 			}
 			t, err := a.submit(c.Context(), args[0], r)
 			if err != nil {
@@ -113,12 +113,12 @@ func (a *app) putOut(ctx context.Context, t *tuning.Tuning, r tuning.Request) er
 	return nil
 }
 
-func (a *app) render(ctx context.Context, r tuning.Request, dir string, asJSON bool) error {
+func (a *app) render(r tuning.Request, dir string, asJSON bool) error {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	if err := tuning.Render(ctx, a.world(), r, abs); err != nil {
+	if err := tuning.Render(a.world(), r, abs); err != nil {
 		return err
 	}
 	if asJSON {

@@ -110,12 +110,8 @@ type Depot struct {
 // MinSilence is the least that a worker may show no sign of life: it beats every ten seconds, and a machine under load may be late.
 const MinSilence = 30 * time.Second
 
-// Silence is how long a worker may show no sign of life where nobody says otherwise: it beats every ten seconds. Boot is how long a
-// machine may take to show the first; all it does until then is to load the agent.
-const (
-	Silence = 2 * time.Minute
-	Boot    = 20 * time.Minute
-)
+// boot is how long a machine may take to show the first; all it does until then is to load the agent.
+const boot = 20 * time.Minute
 
 // Open opens the depot of a run whose directory here is dir, and may be empty still.
 func Open(ctx context.Context, env Env, url string, dir record.Dir, now func() time.Time) (*Depot, error) {
@@ -138,7 +134,7 @@ func (d *Depot) Equip(ctx context.Context, env Env, s *spec.Spec, c pool.Config)
 	if d.machines, err = Machines(ctx, env, s, c.Dir, c.Now); err != nil {
 		return err
 	}
-	c.Mirror, c.Machines, c.Chips, c.Silence, c.Boot = d.mirror, d.machines, d.machines.Chips(), Silence, Boot
+	c.Mirror, c.Machines, c.Chips, c.Silence, c.Boot = d.mirror, d.machines, d.machines.Chips(), MinSilence, boot
 	d.Pool = pool.New(c)
 	return nil
 }
@@ -192,8 +188,8 @@ func (d *Depot) Holder(ctx context.Context) (fsx.Owner, bool) {
 }
 
 // Render writes what a machine's scheduler would be asked for, and the same as a command for people.
-func Render(ctx context.Context, s *spec.Spec, dir record.Dir, unit string, r jobs.Request) error {
-	machines, err := tpu.New(tpu.Config{Site: s.Site.TPU, Reservation: s.Site.Reservation, Dir: dir, Now: time.Now})
+func Render(s *spec.Spec, dir record.Dir, unit string, r jobs.Request, now func() time.Time) error {
+	machines, err := tpu.New(tpu.Config{Site: s.Site.TPU, Reservation: s.Site.Reservation, Dir: dir, Now: now})
 	if err != nil {
 		return err
 	}

@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"vtune/cmd/vtune/internal/depot"
@@ -16,9 +13,7 @@ import (
 	"vtune/collect"
 	"vtune/internal/bucket"
 	"vtune/internal/diag"
-	"vtune/internal/fsx"
 	"vtune/internal/record"
-	"vtune/internal/report"
 	"vtune/internal/spec"
 	"vtune/jobs"
 )
@@ -145,12 +140,12 @@ func (t *Tuning) Pool() *pool.Pool {
 }
 
 // renderRequests writes beside each machine's script what its scheduler would be asked for, and the same as a command.
-func (t *Tuning) renderRequests(ctx context.Context) error {
+func (t *Tuning) renderRequests() error {
 	for _, u := range t.Plan.Units {
 		r := jobs.Request{
 			Run: t.Run.ID, Name: record.JobName(t.Run.ID, u.ID), Script: t.Dir.Script(u.ID), WorkDir: string(t.Dir), Resources: u.Jobs[0].Resources,
 		}
-		if err := depot.Render(ctx, t.spec, t.Dir, u.ID, r); err != nil {
+		if err := depot.Render(t.spec, t.Dir, u.ID, r, t.world.Now); err != nil {
 			return err
 		}
 	}

@@ -39,7 +39,7 @@ func (w World) CheckSecrets(specFile string, s *spec.Spec) error {
 }
 
 // Outfit puts into dir what a job's script needs beside itself: the agent, and the secrets, if there are any.
-func (w World) Outfit(dir record.Dir, specFile string, s *spec.Spec) (secrets bool, err error) {
+func (w World) Outfit(dir record.Dir, specFile string, s *spec.Spec) (private bool, err error) {
 	text, err := secrets.Text(w.Getenv, specFile, s)
 	if err != nil {
 		return false, err

@@ -187,7 +187,7 @@ func unfinished(base string, source []byte) (found string, ok bool) {
 }
 
 // Render writes every script and assignment of a run under dir and submits nothing.
-func Render(ctx context.Context, w World, r Request, dir string) error {
+func Render(w World, r Request, dir string) error {
 	s, err := LoadSpec(w, r.SpecFile)
 	if err != nil {
 		return err
@@ -221,7 +221,7 @@ func Render(ctx context.Context, w World, r Request, dir string) error {
 		}
 	}
 	if jobs.Pooled(s) {
-		return t.renderRequests(ctx)
+		return t.renderRequests()
 	}
 	if r.HandsFree > 0 {
 		return t.scripts().Link(scripts.LinkJob(1))

@@ -11,12 +11,12 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"vtune/cmd/vtune/internal/depot"
+	"vtune/cmd/vtune/internal/patience"
 	"vtune/cmd/vtune/internal/refusal"
 	"vtune/cmd/vtune/internal/secrets"
 	"vtune/internal/diag"
@@ -49,6 +49,11 @@ func (w World) Getenv(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// patiently does what a scheduler is needed for.
+func (w World) patiently(ctx context.Context, scheduler string, act func() error) error {
+	return patience.Patience{For: w.Patience, Now: w.Now, Say: w.Err}.Wait(ctx, scheduler, act)
 }
 
 // Tuning is an open run.
