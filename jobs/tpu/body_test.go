@@ -183,8 +183,10 @@ func TestARequestThatTheAPIHasNoWayForIsRefusedHere(t *testing.T) {
 	z := &zone{}
 	s := scheduler(t, v6e(), z.ServeHTTP)
 	for what, change := range map[string]func(*jobs.Request){
-		"an array":          func(r *jobs.Request) { r.Tasks = 2 },
-		"a dependency":      func(r *jobs.Request) { r.After = []jobs.Dependency{{On: jobs.Handle{ID: "x"}, Task: -1, When: record.AfterOK}} },
+		"an array": func(r *jobs.Request) { r.Tasks = 2 },
+		"a dependency": func(r *jobs.Request) {
+			r.After = []jobs.Dependency{{On: jobs.Handle{ID: "x"}, Task: -1, When: record.AfterOK}}
+		},
 		"a later begin":     func(r *jobs.Request) { r.Begin = 1 },
 		"another run":       func(r *jobs.Request) { r.Run = "other" },
 		"a way out":         func(r *jobs.Request) { r.Name = record.JobName(run, "../x") },
