@@ -63,6 +63,7 @@ var edges = map[string][]string{
 	"jobs/slurm":    {"internal/record", "internal/shell", "jobs"},
 	"jobs/tpu":      {"internal/fsx", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
 
+	"jobs/tpu":                 {"internal/fsx", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
 	"jobs/tpu/tputest":         {"internal/proc", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/schema", "jobs/tpu/tputest/token"},
 	"jobs/tpu/tputest/machine": {"internal/proc"},
 	"jobs/tpu/tputest/schema":  {},
@@ -76,6 +77,7 @@ var edges = map[string][]string{
 	"internal/doctor":          {"internal/record", "internal/spec", "jobs", "jobs/slurm"},
 	"internal/exam":            {"internal/doctor", "internal/fsx", "internal/proc", "internal/record", "internal/vocab"},
 	"internal/survey":          {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
+	"cmd/vtune":        nil, // the composition root: everything but the simulator
 
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
