@@ -46,6 +46,7 @@ var edges = map[string][]string{
 	"internal/gcp":               {"internal/diag"},
 	"internal/bucket":            {"internal/diag", "internal/fsx", "internal/gcp"},
 	"internal/bucket/buckettest": {"internal/need", "internal/proc"},
+	"internal/mirror":            {"internal/bucket", "internal/fsx", "internal/record"},
 
 	"internal/aboard":   {"internal/fsx", "internal/record"},
 	"internal/crew":     {"internal/aboard", "internal/diag", "internal/fsx", "internal/proc", "internal/record"},
