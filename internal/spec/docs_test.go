@@ -17,7 +17,7 @@ import (
 // what later blocks may name.
 func TestTheYAMLOfTheDocumentsParses(t *testing.T) {
 	blocks, files := 0, map[string]string{}
-	for _, path := range []string{"../../README.md", "../../docs/methods.md", "../../docs/sites.md"} {
+	for _, path := range []string{"../../README.md", "../../docs/methods.md", "../../docs/sites.md", "../../docs/tpu.md"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -51,7 +51,7 @@ func TestTheKeysThatTheDocumentsNameExist(t *testing.T) {
 	}
 	collect(fields(), "")
 	groups := regexp.MustCompile("`((?:test|arrivals|profile|site|server|workload|limit|grid)\\.[a-z_0-9]+)")
-	for _, path := range []string{"../../README.md", "../../docs/methods.md", "../../docs/sites.md"} {
+	for _, path := range []string{"../../README.md", "../../docs/methods.md", "../../docs/sites.md", "../../docs/tpu.md"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -196,6 +196,7 @@ func (m *importer) line(v variable) (spec.Line, bool) {
 	case ok && (s.Value != "" || v.name == "DOWNLOAD_DIR"):
 		if v.name == "SYSTEM" && s.Value == "TPU" {
 			m.note("SYSTEM is TPU, the script's default, which it never looks at: on GPUs write system: GPU")
+			m.note("with TPUs that Google Cloud is to be asked for, write scheduler: tpu, a base in a bucket and the keys of its site (docs/tpu.md)")
 		}
 		return spec.Line{Value: v.yaml(s.Value), Comment: "from " + v.name + ": "}, true
 	case v.standard != "":

@@ -71,7 +71,7 @@ grid: {max_num_seqs: [128, 256], max_num_batched_tokens: [512, 1024, 2048, 4096]
 		}
 	}
 	notes := strings.Join(imp.Notes, "\n")
-	for _, want := range []string{"BASE", "the script's folder", "SYSTEM is TPU"} {
+	for _, want := range []string{"BASE", "the script's folder", "SYSTEM is TPU", "scheduler: tpu"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("the notes do not mention %s:\n%s", want, notes)
 		}
