@@ -77,7 +77,6 @@ var edges = map[string][]string{
 	"internal/doctor":          {"internal/record", "internal/spec", "jobs", "jobs/slurm"},
 	"internal/exam":            {"internal/doctor", "internal/fsx", "internal/proc", "internal/record", "internal/vocab"},
 	"internal/survey":          {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
-	"cmd/vtune":                nil, // the composition root: everything but the simulator
 
 	"jobs/tpu/tputest/gate": {},
 
