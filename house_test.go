@@ -91,7 +91,7 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/patience":       {"collect", "jobs"},
 	"cmd/vtune/internal/refusal":        {"internal/diag", "internal/record", "internal/spec", "internal/spec/sites", "jobs"},
 	"cmd/vtune/internal/secrets":        {"internal/diag", "internal/shell", "internal/spec"},
-	"cmd/vtune/internal/scripts":        {"collect", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
+	"cmd/vtune/internal/scripts":        {"collect", "jobs/tpu", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
 	"cmd/vtune/internal/screen":         {"collect", "internal/record", "internal/report", "internal/spec", "jobs"},
 	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "templates"},
 	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},

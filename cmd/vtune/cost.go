@@ -4,11 +4,30 @@ import (
 	"bufio"
 	"fmt"
 	"strings"
+	"time"
 
 	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/diag"
+	"vtune/internal/record"
+	"vtune/internal/spec"
+	"vtune/internal/spec/slice"
+	"vtune/jobs"
 )
+
+// worstCase says what a plan's machines cost, if they do.
+func (a *app) worstCase(s *spec.Spec, p record.Plan) error {
+	if !jobs.Pooled(s) {
+		return nil
+	}
+	site := s.Site.TPU
+	shape, err := slice.Of(site.AcceleratorType, site.Accelerator, site.Topology)
+	if err != nil {
+		return err
+	}
+	machines, _ := jobs.WorstCase(p, shape.Chips)
+	return screen.WorstCase(a.out, machines, shape.Chips, time.Duration(site.MaxRunSeconds())*time.Second, site.String())
+}
 
 // agree has a person agree to what a run may cost at the worst, before anything is asked for that costs. Who is no terminal says it by
 // a flag or in the spec.

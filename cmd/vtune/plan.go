@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,7 @@ func newPlan(a *app) *cobra.Command {
 			case asDot:
 				return screen.Graph(a.out, p)
 			}
-			return screen.Plan(a.out, s, p, serversAtOnce(s, slots))
+			return errors.Join(screen.Plan(a.out, s, p, serversAtOnce(s, slots)), a.worstCase(s, p))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")

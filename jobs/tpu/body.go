@@ -80,7 +80,7 @@ func (s *Scheduler) order(r jobs.Request) (order, error) {
 	if len(script) > greatestScript {
 		return order{}, fmt.Errorf("%s has %d bytes; a machine's metadata holds %d", r.Script, len(script), greatestScript)
 	}
-	o := order{name: r.Name, unit: unit, id: resourceID(r.Name)}
+	o := order{name: r.Name, unit: unit, id: ResourceID(r.Name)}
 	o.body = s.body(o, string(script), r.Resources)
 	if err := s.label(o, r.Run); err != nil {
 		return order{}, err

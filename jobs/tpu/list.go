@@ -45,7 +45,7 @@ func (s *Scheduler) List(ctx context.Context, run string) ([]jobs.Status, error)
 	}
 	var forgotten []string
 	for id, unit := range s.units {
-		if !listed[id] && resourceID(record.JobName(run, unit)) == id {
+		if !listed[id] && ResourceID(record.JobName(run, unit)) == id {
 			forgotten = append(forgotten, unit)
 		}
 	}
@@ -92,8 +92,8 @@ func (s *Scheduler) nameOf(q *alpha.QueuedResource, id, run string) string {
 		return ""
 	}
 	name := n.Metadata[metaName]
-	if resourceID(name) != id {
-		if name = record.JobName(run, s.units[id]); resourceID(name) != id {
+	if ResourceID(name) != id {
+		if name = record.JobName(run, s.units[id]); ResourceID(name) != id {
 			return ""
 		}
 	}
@@ -174,7 +174,7 @@ func (s *Scheduler) withDone(st jobs.Status, unit string) (jobs.Status, error) {
 // recorded is the status of a unit whose resource the API does not list, if there is a record of its end.
 func (s *Scheduler) recorded(run, unit string) (st jobs.Status, known bool, err error) {
 	name := record.JobName(run, unit)
-	id := resourceID(name)
+	id := ResourceID(name)
 	st = jobs.Status{Handle: jobs.Handle{ID: id, Cluster: s.place()}, Name: name, Task: -1, Word: Gone, Node: id}
 	d, deleted, err := s.deletion(unit)
 	if err != nil {

@@ -13,9 +13,9 @@ const longest = 60
 // hashed is what the end of a name looks like that was changed or cut.
 var hashed = regexp.MustCompile(`-[0-9a-f]{8}$`)
 
-// resourceID is the id of the resource and of the node for a job's name: the name itself where it is lowercase, digits and dashes,
+// ResourceID is the id of the resource and of the node for a job's name: the name itself where it is lowercase, digits and dashes,
 // else with all others replaced and a hash of the name at its end, so that two names never share an id.
-func resourceID(name string) string {
+func ResourceID(name string) string {
 	id := plain(name, "")
 	if id == "" || id[0] < 'a' || id[0] > 'z' {
 		id = "v-" + id

@@ -12,14 +12,14 @@ func TestEveryNameHasAnIDThatTheAPITakesAndNoOtherNameHas(t *testing.T) {
 	names := rapid.StringMatching(`vt-[A-Za-z0-9._-]{1,80}`)
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := names.Draw(t, "a name"), names.Draw(t, "another")
-		id := resourceID(a)
+		id := ResourceID(a)
 		if !form.MatchString(id) || len(id) > longest {
 			t.Fatalf("%q has the id %q", a, id)
 		}
-		if a != b && resourceID(b) == id {
+		if a != b && ResourceID(b) == id {
 			t.Fatalf("%q and %q share %q", a, b, id)
 		}
-		if of := resourceID(id); a != id && of == id {
+		if of := ResourceID(id); a != id && of == id {
 			t.Fatalf("%q and the id of %q are one", id, a)
 		}
 	})
@@ -32,12 +32,12 @@ func TestAnIDIsTheNameWhereThatIsOneAlready(t *testing.T) {
 		"vt-2026-11-24-10-00-probe-1":   "vt-2026-11-24-10-00-probe-1",
 		"vt-2026-11-24-10-00-3cbc1bb0x": "vt-2026-11-24-10-00-3cbc1bb0x",
 	} {
-		if got := resourceID(name); got != want {
+		if got := ResourceID(name); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}
-	if a, b := resourceID("vt-A-1"), resourceID("vt-a-1"); a == b || resourceID(a) == a {
-		t.Errorf("%s, %s, and %s", a, b, resourceID(a))
+	if a, b := ResourceID("vt-A-1"), ResourceID("vt-a-1"); a == b || ResourceID(a) == a {
+		t.Errorf("%s, %s, and %s", a, b, ResourceID(a))
 	}
 }
 

@@ -228,14 +228,14 @@ func TestOrphansAreWhatCarriesTheRunsLabelOrTheNameOfAJobOfIt(t *testing.T) {
 	z := &zone{}
 	s, h := active(t, z, "ACTIVE")
 	z.resources = append(z.resources,
-		resource(t, `{"name":"p/`+resourceID(record.JobName(run, "x"))+`","state":{"state":"FAILED"},"tpu":{"nodeSpec":[{"node":{"metadata":{"vtune-name":"`+record.JobName(run, "x")+`"}}}]}}`),
+		resource(t, `{"name":"p/`+ResourceID(record.JobName(run, "x"))+`","state":{"state":"FAILED"},"tpu":{"nodeSpec":[{"node":{"metadata":{"vtune-name":"`+record.JobName(run, "x")+`"}}}]}}`),
 		resource(t, `{"name":"p/vt-2026-11-24-10-00-y-12345678","state":{"state":"FAILED"},"tpu":{"nodeSpec":[{"node":{}}]}}`),
 		resource(t, `{"name":"p/vt-2026-11-24-10-00-1-12345678","tpu":{"nodeSpec":[{"node":{"labels":{"vtune-run":"2026_11_24_10_00-1"}}}]}}`),
 		resource(t, `{"name":"p/other","tpu":{"nodeSpec":[{"node":{"labels":{"team":"x"}}}]}}`))
 	for of, want := range map[string][]Orphan{
 		run: {
 			{Handle: h, Run: run, Name: record.JobName(run, "machine-1"), Word: "ACTIVE", Created: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)},
-			{Handle: jobs.Handle{ID: resourceID(record.JobName(run, "x")), Cluster: "vtune-test/us-east5-b"}, Name: record.JobName(run, "x"), Word: "FAILED"},
+			{Handle: jobs.Handle{ID: ResourceID(record.JobName(run, "x")), Cluster: "vtune-test/us-east5-b"}, Name: record.JobName(run, "x"), Word: "FAILED"},
 		},
 		"": {
 			{Handle: h, Run: run, Name: record.JobName(run, "machine-1"), Word: "ACTIVE", Created: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)},

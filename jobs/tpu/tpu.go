@@ -30,7 +30,7 @@ const Endpoint = "https://tpu.googleapis.com/"
 
 // Config of a Scheduler.
 type Config struct {
-	HTTP        *http.Client // authorised; may retry whatever carries a requestId
+	HTTP        *http.Client // authorised; may retry whatever carries a requestId. Nil: nothing will be asked, only rendered
 	Endpoint    string       // with a slash at its end; empty: Endpoint
 	Site        spec.TPU
 	Reservation string // name, or projects/P/locations/Z/reservations/NAME; empty: any of the project's, where Site.Reserved
@@ -58,6 +58,9 @@ var (
 func New(c Config) (*Scheduler, error) {
 	if c.Endpoint == "" {
 		c.Endpoint = Endpoint
+	}
+	if c.HTTP == nil {
+		c.HTTP = &http.Client{}
 	}
 	s := &Scheduler{Config: c, units: map[string]string{}, seen: map[string]bool{}, pause: 2 * time.Second}
 	var err error

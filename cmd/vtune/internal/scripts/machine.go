@@ -1,6 +1,7 @@
 package scripts
 
 import (
+	"cmp"
 	"os"
 	"strings"
 
@@ -8,6 +9,7 @@ import (
 	"vtune/internal/record"
 	"vtune/internal/spec/slice"
 	"vtune/jobs"
+	"vtune/jobs/tpu"
 	"vtune/templates"
 )
 
@@ -35,7 +37,12 @@ func (w *Writer) writeMachine(u record.Unit) error {
 		return err
 	}
 	v := w.view(u.ID, u.Jobs[0])
-	v.Machine = templates.Machine{Bucket: bucket, Prefix: prefix, Unit: u.ID, AgentSHA256: w.Run.AgentSHA256, MaxRun: maxRun, Hosts: order.Pool.Hosts}
+	v.Machine = templates.Machine{
+		Bucket: bucket, Prefix: prefix, Unit: u.ID, AgentSHA256: w.Run.AgentSHA256, Endpoint: w.storage(), MaxRun: maxRun, Hosts: order.Pool.Hosts,
+		SelfDelete: templates.SelfDelete{
+			Project: site.Project, Zone: site.Zone, Resource: tpu.ResourceID(v.Name), API: site.API, Endpoint: w.endpoint("VTUNE_TPU_ENDPOINT"),
+		},
+	}
 	job, err := w.Templates.Render(templates.TPUJob, v)
 	if err != nil {
 		return err
@@ -44,4 +51,19 @@ func (w *Writer) writeMachine(u record.Unit) error {
 		return err
 	}
 	return w.writeScript(u.ID, templates.TPUStartup, v)
+}
+
+// endpoint that the environment names, without a slash at its end; empty: Google's.
+func (w *Writer) endpoint(name string) string {
+	value, _ := w.Env(name)
+	return strings.TrimRight(value, "/")
+}
+
+// storage is where a machine finds the bucket: as this side does, if it is not Google's.
+func (w *Writer) storage() string {
+	emulator := w.endpoint("STORAGE_EMULATOR_HOST")
+	if emulator != "" && !strings.Contains(emulator, "://") {
+		emulator = "http://" + emulator
+	}
+	return cmp.Or(w.endpoint("VTUNE_STORAGE_ENDPOINT"), emulator)
 }

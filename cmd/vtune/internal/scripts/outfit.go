@@ -33,6 +33,22 @@ func CopyAgent(to string) (sum string, err error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// AgentSum is the SHA-256 of this very program, in hexadecimal digits.
+func AgentSum() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	in, err := os.Open(self)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, in)
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
 // CopyTemplates keeps the templates that a site has of its own; from may be empty.
 func CopyTemplates(from, to string) error {
 	if from == "" {

@@ -31,6 +31,7 @@ type Writer struct {
 	Plan      record.Plan
 	Spec      *spec.Spec
 	Templates *templates.Set
+	Env       func(string) (string, bool) // says where Google is, if it is not where it usually is
 }
 
 // Unit writes scripts and assignments of a unit. It comes before the unit's intent, so that nothing is ever submitted whose

@@ -203,6 +203,9 @@ func Render(w World, r Request, dir string) error {
 		world: w, Dir: record.Dir(dir), spec: s, Plan: PlanFor(s, Offline(s), 0), templates: set,
 		Run: record.Run{ID: filepath.Base(dir), Scheduler: s.Scheduler, Program: w.Program, Bucket: depot.Place(s, filepath.Base(dir))},
 	}
+	if t.Run.AgentSHA256, err = scripts.AgentSum(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(t.Dir.Jobs(), 0o755); err != nil {
 		return err
 	}
