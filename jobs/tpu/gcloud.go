@@ -51,10 +51,8 @@ func (s *Scheduler) ByHand(r jobs.Request, script string) ([]string, error) {
 	flag("labels", dict(n.Labels))
 	flag("metadata", dict(map[string]string{metaName: n.Metadata[metaName]}))
 	flag("metadata-from-file", dict(map[string]string{metaScript: script}))
-	switch model := o.body.ProvisioningModel; model {
-	case "", "STANDARD":
-		on("spot", o.body.Spot != nil)
-	default: // with SPOT gcloud asks for the tier too
+	on("spot", o.body.Spot != nil)
+	if model := o.body.ProvisioningModel; model != "STANDARD" { // which it says by itself
 		flag("provisioning-model", strings.ReplaceAll(strings.ToLower(model), "_", "-"))
 	}
 	on("guaranteed", o.body.Guaranteed != nil)

@@ -48,12 +48,21 @@ func state(q *alpha.QueuedResource, now time.Time) (state jobs.JobState, reason 
 	return jobs.Unknown, ""
 }
 
+// timeIsOver reports whether a resource's time must have run out. Where the API does not say when that is, it is taken to have where
+// it may have, as long as nothing else takes such machines away.
 func timeIsOver(q *alpha.QueuedResource, now time.Time) bool {
 	if q.RunDuration == nil {
 		return false
 	}
-	end, err := time.Parse(time.RFC3339, q.RunDuration.TerminationTime)
-	return err == nil && !end.After(now)
+	if end, err := time.Parse(time.RFC3339, q.RunDuration.TerminationTime); err == nil {
+		return !end.After(now)
+	}
+	created, err := time.Parse(time.RFC3339, q.CreateTime)
+	if err != nil || q.Spot != nil {
+		return false
+	}
+	most, err := time.ParseDuration(q.RunDuration.MaxRunDuration)
+	return err == nil && !created.Add(most).After(now)
 }
 
 // failure is why a request came to nothing. That it waited for too long the API says in words of its own, or in none.
