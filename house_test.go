@@ -43,6 +43,11 @@ var edges = map[string][]string{
 	"internal/spec/script":   {},
 	"internal/spec/slice":    {},
 
+	"internal/gcp":               {"internal/diag"},
+	"internal/bucket":            {"internal/diag", "internal/fsx", "internal/gcp"},
+	"internal/bucket/buckettest": {"internal/need", "internal/proc"},
+	"internal/mirror":            {"internal/bucket", "internal/fsx", "internal/record"},
+
 	"internal/aboard":   {"internal/fsx", "internal/record"},
 	"internal/crew":     {"internal/aboard", "internal/diag", "internal/fsx", "internal/proc", "internal/record"},
 	"internal/serving":  {"internal/proc", "internal/record", "internal/vllm"},
@@ -52,27 +57,41 @@ var edges = map[string][]string{
 	"internal/agent": {"internal/aboard", "internal/client", "internal/diag", "internal/fsx", "internal/hardware", "internal/ledger", "internal/proc", "internal/record", "internal/search",
 		"internal/serving", "internal/vllm", "internal/vocab"},
 
-	"templates":        {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
-	"jobs":             {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
-	"jobs/jobstest":    {"internal/record", "jobs"},
-	"jobs/local":       {"internal/fsx", "internal/proc", "internal/record", "jobs"},
-	"jobs/slurm":       {"internal/record", "internal/shell", "jobs"},
-	"jobs/tpu":         {"internal/fsx", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
-	"collect/chain":    {"internal/fsx", "internal/record"},
-	"collect":          {"collect/chain", "collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
-	"collect/doorbell": {"internal/fsx", "internal/record"},
-	"collect/answers":  {"internal/fsx", "internal/record", "internal/report"},
-	"collect/fleet":    {"internal/fsx", "internal/record", "internal/stat"},
-	"cmd/vtune":        nil, // the composition root: everything but the simulator
-	"internal/doctor":  {"internal/record", "internal/spec", "jobs", "jobs/slurm"},
-	"internal/exam":    {"internal/doctor", "internal/fsx", "internal/proc", "internal/record", "internal/vocab"},
-	"internal/survey":  {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
+	"templates":     {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
+	"jobs":          {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
+	"jobs/jobstest": {"internal/record", "jobs"},
+	"jobs/local":    {"internal/fsx", "internal/proc", "internal/record", "jobs"},
+	"jobs/slurm":    {"internal/record", "internal/shell", "jobs"},
+	"jobs/tpu":      {"internal/fsx", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
+
+	"jobs/tpu/tputest":         {"internal/proc", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/schema", "jobs/tpu/tputest/token"},
+	"jobs/tpu/tputest/machine": {"internal/proc"},
+	"jobs/tpu/tputest/schema":  {},
+	"jobs/tpu/tputest/token":   {},
+	"collect/chain":            {"internal/fsx", "internal/record"},
+	"collect":                  {"collect/chain", "collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
+	"collect/doorbell":         {"internal/fsx", "internal/record"},
+	"collect/answers":          {"internal/fsx", "internal/record", "internal/report"},
+	"collect/fleet":            {"internal/fsx", "internal/record", "internal/stat"},
+	"cmd/vtune":                nil, // the composition root: everything but the simulator
+	"internal/doctor":          {"internal/record", "internal/spec", "jobs", "jobs/slurm"},
+	"internal/exam":            {"internal/doctor", "internal/fsx", "internal/proc", "internal/record", "internal/vocab"},
+	"internal/survey":          {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
+
+	"jobs/tpu/tputest/gate": {},
 
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
-	"cmd/bench-tuner":                   nil, // a third root: methods against the simulator
-	"cmd/vtune/internal/tuning":         nil, // the composition itself
-	"cmd/vtune/internal/scripts":        {"collect", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
+	"cmd/bench-tuner":           nil, // a third root: methods against the simulator
+	"cmd/vtune/internal/tuning": nil, // the composition itself
+	"cmd/vtune/internal/depot": {"cmd/vtune/internal/pool", "internal/bucket", "internal/diag", "internal/fsx", "internal/gcp", "internal/mirror", "internal/record",
+		"internal/report", "internal/shell", "internal/spec", "jobs", "jobs/tpu"},
+	"cmd/vtune/internal/pool":           {"collect", "internal/diag", "internal/fsx", "internal/mirror", "internal/record", "internal/spec", "jobs", "jobs/tpu"},
+	"cmd/vtune/internal/ending":         {"internal/diag", "internal/record"},
+	"cmd/vtune/internal/patience":       {"collect", "jobs"},
+	"cmd/vtune/internal/refusal":        {"internal/diag", "internal/record", "internal/spec", "internal/spec/sites", "jobs"},
+	"cmd/vtune/internal/secrets":        {"internal/diag", "internal/shell", "internal/spec"},
+	"cmd/vtune/internal/scripts":        {"collect", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
 	"cmd/vtune/internal/screen":         {"collect", "internal/record", "internal/report", "internal/spec", "jobs"},
 	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "templates"},
 	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
@@ -89,7 +108,7 @@ var edges = map[string][]string{
 // effects are imports from outside that only some packages may have.
 var effects = map[string][]string{
 	"os/exec":                         {"internal/proc", "jobs/local", "jobs/slurm", "cmd/vllm-sim/internal/engine"},
-	"net/http":                        {"internal/exam", "internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server", "jobs/tpu"},
+	"net/http":                        {"cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server", "internal/bucket", "internal/bucket/buckettest", "internal/exam", "internal/gcp", "internal/load", "internal/load/wire", "internal/vllm", "jobs/tpu", "jobs/tpu/tputest", "jobs/tpu/tputest/gate", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/token"},
 	"text/template":                   {"templates"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
 	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/table", "internal/spec/tree"},
@@ -101,7 +120,7 @@ var effects = map[string][]string{
 
 // calls are functions that only some packages may call.
 var calls = map[string][]string{
-	`\btime\.Now\b`: {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "cmd/vllm-sim/internal/server", "collect", "internal/agent", "internal/exam", "internal/fsx", "internal/load", "internal/proc", "internal/vllm", "jobs/local"},
+	`\btime\.Now\b`: {"cmd/bench-tuner", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "cmd/vllm-sim/internal/server", "cmd/vtune", "collect", "internal/agent", "internal/bucket", "internal/bucket/buckettest", "internal/exam", "internal/fsx", "internal/gcp", "internal/load", "internal/proc", "internal/vllm", "jobs/local", "jobs/tpu/tputest", "jobs/tpu/tputest/gate", "jobs/tpu/tputest/token"},
 	`\bos\.Exit\b`:  {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim"},
 	`\blog\.Fatal`:  {},
 	`\bpanic\(`:     {},

@@ -21,7 +21,10 @@ type Config struct {
 	Submit func(context.Context, []record.Unit, []FollowUp) error
 	// Cancel ends the given jobs at the scheduler, by their recorded ids.
 	Cancel func(context.Context, []string) error
-	Now    func() time.Time
+	// Pull and Push bring what others wrote elsewhere into the directory, and what this side wrote out of it; nil where the directory
+	// is shared. What cannot be reached now is tried again at the next pass.
+	Pull, Push func(context.Context) error
+	Now        func() time.Time
 	// Self is the job in which this collector runs, which it does not end; empty: a person's.
 	Self string
 	// Grace is how long a job may be over (or unknown) at the scheduler before its missing result is given up.
@@ -43,6 +46,19 @@ func (c *Collector) sightings() string { return filepath.Join(string(c.cfg.Dir),
 // returns is what it published. A scheduler that cannot be reached costs nothing but its own part: what the directory says is
 // derived and published all the same, and the scheduler's error is returned with the state.
 func (c *Collector) Pass(ctx context.Context, ask bool) (record.State, error) {
+	pulled := c.sync(ctx, c.cfg.Pull)
+	st, err := c.pass(ctx, ask)
+	return st, errors.Join(pulled, err)
+}
+
+func (c *Collector) sync(ctx context.Context, do func(context.Context) error) error {
+	if do == nil {
+		return nil
+	}
+	return do(ctx)
+}
+
+func (c *Collector) pass(ctx context.Context, ask bool) (record.State, error) {
 	snap, err := c.scan.Scan()
 	if err != nil {
 		return record.State{}, err
@@ -71,7 +87,8 @@ func (c *Collector) Pass(ctx context.Context, ask bool) (record.State, error) {
 	if err := answers.Publish(c.cfg.Dir, snap.Run, st); err != nil {
 		return st, errors.Join(trouble, err)
 	}
-	return st, errors.Join(trouble, c.do(ctx, snap, Decide(snap, st)))
+	done := c.do(ctx, snap, Decide(snap, st))
+	return st, errors.Join(trouble, done, c.sync(ctx, c.cfg.Push))
 }
 
 // Settled reports whether nothing more can change: the run is over, or it was cancelled and the last of its jobs has ended.

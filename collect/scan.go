@@ -99,6 +99,13 @@ func lastServer(r *record.Result) string {
 	if r == nil || len(r.Starts) == 0 || !r.Starts[len(r.Starts)-1].OK {
 		return ""
 	}
+	return lastLog(r)
+}
+
+func lastLog(r *record.Result) string {
+	if r == nil || len(r.Starts) == 0 {
+		return ""
+	}
 	return r.Starts[len(r.Starts)-1].LogFile
 }
 
@@ -181,8 +188,10 @@ func (s *Scanner) attempt(dir record.AttemptDir, r JobRecord) JobRecord {
 	if r.Result != nil && len(r.Observations) < r.Result.Observations {
 		r.Result = nil
 	}
-	if _, err := os.Stat(dir.ServerLog()); err == nil {
-		r.ServerLog = s.Dir.Rel(dir.ServerLog())
+	// A log may be where its job ran and nowhere else: a mirror of a bucket has it when somebody wishes to read it.
+	log := s.Dir.Rel(dir.ServerLog())
+	if _, err := os.Stat(dir.ServerLog()); err == nil || lastLog(r.Result) == log {
+		r.ServerLog = log
 	}
 	if settled(r) {
 		s.over[r.ID] = r

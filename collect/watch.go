@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -31,6 +32,7 @@ func (c *Collector) Watch(ctx context.Context, p Pace, r Report) (record.State, 
 	var asked, passed time.Time
 	interval := p.AskMin
 	for {
+		pulled := c.sync(ctx, c.cfg.Pull)
 		fresh := events.Fresh()
 		for _, e := range fresh {
 			r.Event(e)
@@ -45,7 +47,8 @@ func (c *Collector) Watch(ctx context.Context, p Pace, r Report) (record.State, 
 				interval = jittered(p.AskMin)
 			}
 			passed = now
-			st, err := c.Pass(ctx, ask)
+			st, err := c.pass(ctx, ask)
+			err = errors.Join(pulled, err)
 			r.Pass(st, err)
 			if err == nil && Settled(st) {
 				return st, nil

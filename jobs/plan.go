@@ -54,6 +54,9 @@ func Plan(s *spec.Spec, o Options) record.Plan {
 		first.Riders = []record.Job{rider}
 	}
 	switch {
+	case Pooled(s):
+		all := append(first.Jobs, needing(work, probe.ID)...)
+		p.Units = Machines(1, MachinesFor(s, len(all)), all, first.Riders)
 	case OneJob(s):
 		p.Units = []record.Unit{WholeCrew(s, 1, append(first.Jobs, needing(work, probe.ID)...), first.Riders)}
 	case Packs(s):
@@ -152,6 +155,9 @@ func Job(s *spec.Spec, k record.Kind, cell string, n int) record.Job {
 
 func resources(s *spec.Spec) record.Resources {
 	r := record.Resources{CPUs: s.Site.CPUs, MemMB: s.Site.MemoryMB(), Seconds: s.Site.TimeSeconds()}
+	if Pooled(s) {
+		r.Seconds = s.Site.TPU.MaxRunSeconds()
+	}
 	if s.System == "GPU" {
 		r.Nodes, r.GPUs = span(s)
 	}

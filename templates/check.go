@@ -43,6 +43,8 @@ func check(name string, v View, script []byte) error {
 	switch {
 	case len(file.Stmts) == 0 && launches(name):
 		return lacksLaunch(0)
+	case len(file.Stmts) == 0 && onMachine(name):
+		return checkMachine(name, file, v.Machine)
 	case len(file.Stmts) == 0:
 		return lacksAgent(name, 0)
 	}
@@ -52,8 +54,11 @@ func check(name string, v View, script []byte) error {
 			return &fault{i + 1, "a #SBATCH line after the first command", "sbatch stops reading directives at the first command"}
 		}
 	}
-	if launches(name) {
+	switch {
+	case launches(name):
 		return checkLaunch(last)
+	case onMachine(name):
+		return checkMachine(name, file, v.Machine)
 	}
 	runs := false
 	switch name {
@@ -137,6 +142,11 @@ func execCall(s *syntax.Stmt) []string {
 // literal is what bash makes of a word, with every variable as variable; what cannot be known beforehand (a command's output)
 // is empty and matches nothing.
 func literal(w *syntax.Word) string {
+	for _, p := range w.Parts {
+		if _, ok := p.(*syntax.ProcSubst); ok {
+			return ""
+		}
+	}
 	config := &expand.Config{Env: expand.FuncEnviron(func(string) string { return variable })}
 	s, err := expand.Literal(config, w)
 	if err != nil {

@@ -21,10 +21,15 @@ func lacksLaunch(line int) error {
 // allArguments reports whether a command's last word is "$@".
 func allArguments(s *syntax.Stmt) bool {
 	args := s.Cmd.(*syntax.CallExpr).Args
-	quoted, ok := args[len(args)-1].Parts[0].(*syntax.DblQuoted)
-	if !ok || len(args[len(args)-1].Parts) != 1 || len(quoted.Parts) != 1 {
+	return isParameter(args[len(args)-1], "@")
+}
+
+// isParameter reports whether a word is one parameter in double quotes, and nothing else.
+func isParameter(w *syntax.Word, name string) bool {
+	quoted, ok := w.Parts[0].(*syntax.DblQuoted)
+	if !ok || len(w.Parts) != 1 || len(quoted.Parts) != 1 {
 		return false
 	}
 	p, ok := quoted.Parts[0].(*syntax.ParamExp)
-	return ok && p.Param != nil && p.Param.Value == "@" && p.Exp == nil && p.Slice == nil && p.Repl == nil && !p.Length && !p.Excl
+	return ok && p.Param != nil && p.Param.Value == name && p.Exp == nil && p.Slice == nil && p.Repl == nil && !p.Length && !p.Excl
 }

@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +20,8 @@ func (v View) Enter() ([]string, error) {
 		return v.apptainer()
 	case "pyxis":
 		return v.pyxis()
+	case "docker":
+		return nil, errors.New("site.container.runtime docker: that is for machines of Cloud TPU")
 	}
 	return nil, nil
 }

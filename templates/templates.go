@@ -32,12 +32,17 @@ const (
 	// Of a server on several nodes: the program that the agent calls with the server's command line.
 	LaunchMP  = "launch-mp"  // by vLLM's own way
 	LaunchRay = "launch-ray" // on a Ray cluster
+	LaunchTPU = "launch-tpu" // on the hosts of a slice, which the startup scripts have join
+	// Of machines of Cloud TPU:
+	TPUStartup = "tpu-startup" // what each host of a queued resource runs at each of its starts
+	TPUJob     = "tpu-job"     // with which a machine begins a job: job AGENT ASSIGNMENT
+	TPUJoin    = "tpu-join"    // what hosts other than the first go on doing; a part of the startup script
 )
 
 const extension = ".tmpl"
 
 func scripts() []string {
-	return []string{Slurm, SlurmArray, SlurmCrew, Local, Collect, LaunchMP, LaunchRay}
+	return []string{Slurm, SlurmArray, SlurmCrew, Local, Collect, LaunchMP, LaunchRay, LaunchTPU, TPUStartup, TPUJob, TPUJoin}
 }
 
 //go:embed *.tmpl
@@ -78,7 +83,7 @@ func Load(overrideDir string) (*Set, error) {
 		return nil, problems
 	}
 	for _, name := range scripts() {
-		for _, v := range samples() {
+		for _, v := range samples(name) {
 			if _, err := s.render(name, v); err != nil {
 				problems = append(problems, s.problem(name+extension, err))
 				break

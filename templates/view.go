@@ -38,6 +38,9 @@ type View struct {
 	TasksFile string // path; line i+1 is the id of task i's job
 	JobsDir   string // the folder that holds <id>/script and <id>/log of every job
 
+	// Of a machine of Cloud TPU:
+	Machine Machine
+
 	// Of a crew; Site and Resources are then those of the whole allocation, on each node.
 	Crew Crew
 }
@@ -74,8 +77,8 @@ func (v View) Limit() string {
 	return fmt.Sprintf("%%%d", v.Throttle)
 }
 
-// samples are what a template is tried on when it is loaded: with everything, and with as little as there can be.
-func samples() []View {
+// samples are what the template of a script is tried on when it is loaded: with everything, and with as little as there can be.
+func samples(script string) []View {
 	least := View{
 		Run: "2026_11_23_10_30", Name: "vt-2026_11_23_10_30-s8-t512-1", RunDir: "/base/run", Agent: "/base/run/bin/vtune",
 		Log: "/base/run/jobs/s8-t512-1/log", Assignment: "/base/run/jobs/s8-t512-1/assignment.json", Link: 1,
@@ -91,6 +94,9 @@ func samples() []View {
 		Partition: "gpu", Account: "team", QOS: "high", Reservation: "week", Constraint: "h200", Time: "2:00:00", Memory: "64G", CPUs: 8,
 		GPUStyle: "gres", GPUType: "h200", MaxParallel: 2, Modules: []string{"cuda"}, Environment: []string{"export A=b"},
 		Directives: map[string]string{"comment": "a note", "exclusive": ""},
+	}
+	if onMachine(script) {
+		return machines(least, most)
 	}
 	crew := most
 	crew.Crew = Crew{Order: least.Crew.Order, Nodes: 2, Tasks: 4, Slots: 8, Exclusive: true}

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"vtune/cmd/vtune/internal/patience"
 
 	"github.com/spf13/cobra"
 
 	"vtune/cmd/vtune/internal/handsfree"
-	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/diag"
 	"vtune/internal/record"
@@ -30,11 +30,11 @@ func newLink(a *app) *cobra.Command {
 			if err != nil || n < 1 {
 				return diag.Errorf(diag.Usage, "%q is no link's number", args[1])
 			}
-			t, err := tuning.Open(a.world(), args[0])
+			t, err := tuning.Open(c.Context(), a.world(), args[0])
 			if err != nil {
 				return err
 			}
-			if _, usual := paceOf(t); grace <= 0 {
+			if _, usual := patience.Of(t.Run.Scheduler); grace <= 0 {
 				grace = usual
 			}
 			w := a.world()
@@ -71,12 +71,13 @@ func handsFreeFlag(c *cobra.Command, r *tuning.Request) {
 
 // handsFree puts the chain out, then the planned units. The chain comes first: from then on what is left of the submission is done
 // by a link, should this process end here, and where a limit on jobs leaves no room for all, the chain must have its place.
-func (a *app) handsFree(ctx context.Context, t *tuning.Tuning, pause time.Duration) error {
+func (a *app) handsFree(ctx context.Context, t *tuning.Tuning, r tuning.Request) error {
+	pause := r.HandsFree
 	link, err := handsfree.Start(ctx, t, a.world(), pause)
 	if err != nil {
 		return err
 	}
-	err = a.putOut(ctx, t)
+	err = a.putOut(ctx, t, r)
 	switch {
 	case errors.Is(err, jobs.ErrRefused):
 		return errors.Join(err, handsfree.Withdraw(ctx, t))
@@ -91,37 +92,11 @@ func (a *app) printCollecting(t *tuning.Tuning, st record.State, who *handsfree.
 	if who == nil || st.Phase.Over() {
 		return
 	}
-	line, hint := a.collecting(t, *who)
+	line, hint := who.Say(t, a.program, a.now())
 	switch {
 	case hint != "":
 		fmt.Fprintf(a.err, "warning: %s\nhint: %s\n", line, hint)
 	case !asJSON:
 		fmt.Fprintln(a.out, line)
 	}
-}
-
-func (a *app) collecting(t *tuning.Tuning, c handsfree.Collecting) (line, hint string) {
-	switch {
-	case c.Link != nil && c.Seen.Word != "PENDING":
-		return fmt.Sprintf("collected by itself: link %d is %s on %s", c.Link.Number, c.Seen.Word, screen.OrDash(c.Seen.Node)), ""
-	case c.Link != nil && c.Begins.After(a.now()):
-		return fmt.Sprintf("collected by itself: link %d waits until %s", c.Link.Number, clock(c.Begins, a.now())), ""
-	case c.Link != nil:
-		return fmt.Sprintf("collected by itself: link %d is %s (%s)", c.Link.Number, c.Seen.Word, screen.OrDash(c.Seen.Reason)), ""
-	case c.Owner != nil:
-		return fmt.Sprintf("collected by %s", c.Owner), ""
-	case c.Wished && c.Last > 0:
-		return fmt.Sprintf("nobody collects this run: its chain ended with link %d, whose last words are in %s", c.Last, t.Dir.JobLog(record.LinkID(c.Last))),
-			fmt.Sprintf("%s submit --hands-free %s starts it again", a.program, t.Dir)
-	}
-	return "nobody collects this run", fmt.Sprintf("%s collect --watch %s does", a.program, t.Dir)
-}
-
-// clock is a time of day, with its date where that is not today's.
-func clock(at, now time.Time) string {
-	at = at.Local()
-	if at.Sub(now) > 12*time.Hour {
-		return at.Format("2006-01-02 15:04")
-	}
-	return at.Format("15:04:05")
 }

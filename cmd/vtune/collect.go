@@ -1,17 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/ending"
+	"vtune/cmd/vtune/internal/patience"
 	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
@@ -28,7 +28,7 @@ func newCollect(a *app) *cobra.Command {
 		Short: "Look at a run once: state, follow-ups, result.txt; --watch goes on until it is over",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := tuning.Open(a.world(), args[0])
+			t, err := tuning.Open(c.Context(), a.world(), args[0])
 			if err != nil {
 				return err
 			}
@@ -55,88 +55,37 @@ func graceFlag(c *cobra.Command, grace *time.Duration) {
 		"how long a job may be over or unknown at the scheduler before its missing result is given up (default: 2s local, 2m Slurm)")
 }
 
-// slurmGrace is twice as long as an NFS client may keep showing a folder as it was (acdirmax, a minute by default).
-const slurmGrace = 2 * time.Minute
-
-// paceOf the scheduler's kind: a local query reads a few files, a Slurm query is an RPC to a daemon that a whole site shares.
-func paceOf(t *tuning.Tuning) (collect.Pace, time.Duration) {
-	if t.Run.Scheduler == "local" {
-		return collect.Pace{Rescan: 500 * time.Millisecond, AskMin: time.Second, AskMax: 2 * time.Second, Full: 10 * time.Second}, 2 * time.Second
-	}
-	return collect.Pace{Rescan: 2 * time.Second, AskMin: 15 * time.Second, AskMax: 3 * time.Minute, Full: time.Minute}, slurmGrace
-}
-
 // collect makes one pass, or passes until the run is over. The caller holds the lease.
 func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace time.Duration) (record.State, error) {
-	pace, usual := paceOf(t)
+	pace, usual := patience.Of(t.Run.Scheduler)
 	if grace <= 0 {
 		grace = usual
 	}
 	col := t.Collector(grace)
 	if !watch {
-		return col.Pass(ctx, true)
+		st, err := col.Pass(ctx, true)
+		return st, errors.Join(err, t.Close(ctx, st, 0))
 	}
 	p := screen.NewProgress(a.err)
 	st, err := col.Watch(ctx, pace, collect.Report{Event: p.Event, Pass: p.Pass})
 	p.Close()
 	if ctx.Err() != nil {
 		return st, diag.Wrap(errInterrupted, diag.Interrupted,
-			fmt.Sprintf("the jobs go on; %s collect --watch %s goes on watching, %s cancel %s ends them", a.program, t.Dir, a.program, t.Dir))
+			fmt.Sprintf("the jobs go on; %s collect --watch %s goes on watching, %s cancel %s ends them", a.program, t.Place(), a.program, t.Place()))
 	}
-	return st, err
-}
-
-// exitCode of a run's state, for scripts that call collect and run.
-func exitCode(st record.State) diag.Code {
-	switch {
-	case st.Phase != record.PhaseOver:
-		return diag.Unfinished
-	case st.Best == nil && !measured(st):
-		return diag.NoAnswer
-	case st.Best == nil:
-		return diag.Infeasible
+	if err != nil {
+		return st, err
 	}
-	for _, c := range st.Cells {
-		if c.Phase == record.WorkFailed {
-			return diag.FailedCells
-		}
-	}
-	return diag.OK
-}
-
-// measured reports whether some cell was measured to its end, with whatever answer.
-func measured(st record.State) bool {
-	return slices.ContainsFunc(st.Cells, func(c record.CellState) bool { return c.Phase == record.WorkDone })
+	return st, t.Close(ctx, st, pace.AskMin/3)
 }
 
 // outcome is a run's end as an error: only a code where the summary says it all, a hint at the log where something failed.
 func outcome(t *tuning.Tuning, st record.State) error {
-	code := exitCode(st)
-	if log := failureLog(st); log != "" && code != diag.OK {
+	code := ending.Code(st)
+	if log := ending.Log(st); log != "" && code != diag.OK {
 		return diag.Wrap(exitWith(code), code, "the last words are in "+filepath.Join(string(t.Dir), log))
 	}
 	return exitWith(code)
-}
-
-// failureLog is where to look first: the log of the first server, or else of the first job, that failed.
-func failureLog(st record.State) string {
-	works := []record.WorkState{st.Probe}
-	for _, c := range st.Cells {
-		works = append(works, c.WorkState)
-	}
-	for _, w := range works {
-		if w.Phase != record.WorkFailed || len(w.Attempts) == 0 {
-			continue
-		}
-		last := w.Attempts[len(w.Attempts)-1]
-		for _, s := range slices.Backward(last.Starts) {
-			if !s.OK && s.LogFile != "" {
-				return s.LogFile
-			}
-		}
-		return cmp.Or(last.ServerLog, filepath.Join("jobs", last.Job, "log"))
-	}
-	return ""
 }
 
 func (a *app) printEnd(t *tuning.Tuning, st record.State, asJSON bool) error {

@@ -24,11 +24,11 @@ until the repetition has something to show.`,
 			if w.Cells = args[1:]; len(w.Cells) == 0 && !w.Outliers {
 				return diag.Wrap(fmt.Errorf("nothing to repeat was named"), diag.Usage, "name cells as status shows them, or use --outliers")
 			}
-			t, err := tuning.Open(a.world(), args[0])
+			t, err := tuning.Open(c.Context(), a.world(), args[0])
 			if err != nil {
 				return err
 			}
-			asked, err := t.Repeat(w)
+			asked, err := t.Repeat(c.Context(), w)
 			if err != nil {
 				return err
 			}
@@ -43,7 +43,7 @@ until the repetition has something to show.`,
 				fmt.Fprintln(a.out, "nothing: no cell rests on what a marked node measured")
 				return nil
 			}
-			fmt.Fprintf(a.err, "next: %s collect --watch %s\n", a.program, t.Dir)
+			fmt.Fprintf(a.err, "next: %s collect --watch %s\n", a.program, t.Place())
 			return nil
 		},
 	}

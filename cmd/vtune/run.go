@@ -28,8 +28,8 @@ func newRun(a *app) *cobra.Command {
 				return err
 			}
 			defer lease.Release()
-			fmt.Fprintln(a.err, "run:", t.Dir)
-			if err := a.putOut(c.Context(), t); err != nil {
+			fmt.Fprintln(a.err, "run:", t.Place())
+			if err := a.putOut(c.Context(), t, r); err != nil {
 				return err
 			}
 			st, err := a.collect(c.Context(), t, true, grace)

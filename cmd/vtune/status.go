@@ -23,7 +23,7 @@ func newStatus(a *app) *cobra.Command {
 		Short: "Show where a run stands: a row a cell, and when it may be over",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := tuning.Open(a.world(), args[0])
+			t, err := tuning.Open(c.Context(), a.world(), args[0])
 			if err != nil {
 				return err
 			}
@@ -35,7 +35,7 @@ func newStatus(a *app) *cobra.Command {
 				if asJSON {
 					err = printJSON(a.out, st)
 				} else {
-					err = screen.Status(a.out, string(t.Dir), st, out, watch && screen.IsTerminal(a.out))
+					err = screen.Status(a.out, t.Place(), st, out, watch && screen.IsTerminal(a.out))
 				}
 				a.printCollecting(t, st, who, asJSON)
 				if err != nil || !watch || st.Phase.Over() {
@@ -58,6 +58,9 @@ func newStatus(a *app) *cobra.Command {
 // status reads the directory afresh and asks the scheduler once; it writes nothing and needs no lease. A scheduler that does
 // not answer costs its columns only.
 func (a *app) status(ctx context.Context, t *tuning.Tuning) (record.State, map[string]collect.Seen, *handsfree.Collecting, error) {
+	if err := t.Pull(ctx); err != nil {
+		fmt.Fprintln(a.err, "warning: what is shown is what was here before:", oneLine(err))
+	}
 	scan := collect.Scanner{Dir: t.Dir}
 	snap, err := scan.Scan()
 	if err != nil {
@@ -70,7 +73,7 @@ func (a *app) status(ctx context.Context, t *tuning.Tuning) (record.State, map[s
 	}
 	var who *handsfree.Collecting
 	if err == nil && !t.Foreign() { // whose jobs are shown to nobody else
-		c := handsfree.Who(t, snap.Links, seen)
+		c := handsfree.Who(ctx, t, snap.Links, seen)
 		who = &c
 	}
 	for _, s := range seen {

@@ -39,14 +39,14 @@ is put together again.`,
 				return err
 			}
 			if asJSON {
-				return printJSON(a.out, submission{Run: string(t.Dir), ID: t.Run.ID})
+				return printJSON(a.out, submission{Run: t.Place(), ID: t.Run.ID})
 			}
-			fmt.Fprintln(a.out, t.Dir)
+			fmt.Fprintln(a.out, t.Place())
 			next := "collect --watch"
 			if r.HandsFree > 0 {
 				next = "status"
 			}
-			fmt.Fprintf(a.err, "next: %s %s %s\n", a.program, next, t.Dir)
+			fmt.Fprintf(a.err, "next: %s %s %s\n", a.program, next, t.Place())
 			return nil
 		},
 	}
@@ -68,6 +68,8 @@ func submitFlags(c *cobra.Command, r *tuning.Request) {
 	c.Flags().StringVar(&r.TemplateDir, "template-dir", "", "directory whose templates replace the built-in ones of the same name")
 	c.Flags().IntVar(&r.Slots, "slots", 0, "GPU slots of the local scheduler (default: the GPUs of this machine, at least 1)")
 	c.Flags().BoolVar(&r.Another, "new", false, "start a new run although one of the same spec is not over")
+	c.Flags().BoolVarP(&r.Yes, "yes", "y", false, "agree to what machines that cost may spend at the worst")
+	c.Flags().Float64Var(&r.ChipHours, "max-chip-hours", 0, "let TPU machines spend so many chip-hours at the worst (default: max_chip_hours of the spec)")
 }
 
 func patienceFlag(c *cobra.Command, a *app, usual time.Duration) {
@@ -87,12 +89,15 @@ func (a *app) submit(ctx context.Context, path string, r tuning.Request) (*tunin
 	}
 	defer lease.Release()
 	if r.HandsFree > 0 {
-		return t, a.handsFree(ctx, t, r.HandsFree)
+		return t, a.handsFree(ctx, t, r)
 	}
-	return t, a.putOut(ctx, t)
+	return t, a.putOut(ctx, t, r)
 }
 
-func (a *app) putOut(ctx context.Context, t *tuning.Tuning) error {
+func (a *app) putOut(ctx context.Context, t *tuning.Tuning, r tuning.Request) error {
+	if err := a.agree(t, r); err != nil {
+		return err
+	}
 	rep, err := t.Submit(ctx)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"vtune/internal/fsx"
 	"vtune/internal/record"
@@ -49,32 +50,45 @@ func Publish(dir record.Dir, run record.Run, st record.State) error {
 }
 
 // linkTraces gives the winner's traces their names in the profile folder, where they were made elsewhere, and takes away those
-// that an earlier pass took for the winner's.
+// that an earlier pass took for the winner's. In folders that a profiler made they stay: viewers look for them.
 func linkTraces(dir record.Dir, files []string) error {
-	names := map[string]bool{}
+	names, profile := map[string]bool{}, dir.Rel(dir.Profile())+"/"
 	for _, f := range files {
-		if profile := dir.Rel(dir.Profile()); filepath.IsLocal(f) && filepath.Dir(f) != profile {
-			names[filepath.Base(f)] = true
-			if err := link(dir.Profile(), filepath.Base(f), filepath.Join("..", f)); err != nil {
-				return err
-			}
+		if !filepath.IsLocal(f) || strings.HasPrefix(f, profile) {
+			continue
+		}
+		name := traceName(f)
+		names[name] = true
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir.Profile(), name)), 0o755); err != nil {
+			return err
+		}
+		up := strings.Repeat("../", 1+strings.Count(name, "/"))
+		if err := link(dir.Profile(), name, up+f); err != nil {
+			return err
 		}
 	}
-	entries, err := os.ReadDir(dir.Profile())
+	err := filepath.WalkDir(dir.Profile(), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.Type()&fs.ModeSymlink == 0 {
+			return err
+		}
+		if name, err := filepath.Rel(dir.Profile(), path); err != nil || names[name] {
+			return err
+		}
+		return os.Remove(path)
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// traceName is a trace's path below its attempt's folder of traces.
+func traceName(f string) string {
+	folder := "/" + filepath.Base(record.AttemptDir("").Trace()) + "/"
+	if _, name, ok := strings.Cut(f, folder); ok {
+		return name
 	}
-	for _, e := range entries {
-		if e.Type()&fs.ModeSymlink != 0 && !names[e.Name()] {
-			if err := os.Remove(filepath.Join(dir.Profile(), e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return filepath.Base(f)
 }
 
 func replace(path string, data []byte) error {

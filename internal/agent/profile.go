@@ -99,6 +99,9 @@ func (t *tuning) trace(ctx context.Context, rate record.Rate) error {
 		return err
 	}
 	l := record.Load{Rate: rate, Requests: w.a.Policy.RateRequests}
+	if w.a.Server.System == "TPU" {
+		l.Requests = min(l.Requests, tracedSteps) // its profiler counts no steps: the trace is as long as its load
+	}
 	target := w.target(srv, w.result.Observations+1, l, w.a.Seed)
 	target.Profile = true
 	w.event("profile", "tracing "+l.String())
@@ -113,12 +116,12 @@ func (t *tuning) trace(ctx context.Context, rate record.Rate) error {
 		return err
 	}
 	w.stop(ctx, srv) // now nobody writes to them
-	files, err := os.ReadDir(srv.TraceDir())
+	files, err := serving.Traces(srv.TraceDir())
 	if err != nil {
 		return err
 	}
 	for _, f := range files {
-		w.result.Profile = append(w.result.Profile, w.c.Dir.Rel(filepath.Join(srv.TraceDir(), f.Name())))
+		w.result.Profile = append(w.result.Profile, w.c.Dir.Rel(filepath.Join(srv.TraceDir(), f)))
 	}
 	w.say("%d trace files, %.1f MB", len(files), serving.Size(srv.TraceDir())/1e6)
 	return nil
@@ -132,22 +135,13 @@ func (w *work) traced(c measurer) client.Traced {
 	}}
 }
 
-// keepTrace moves the files to the run's profile folder, under their own names: the profiler puts the time into them.
+// keepTrace moves the files to the run's profile folder.
 func (w *work) keepTrace(dir string) error {
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(w.c.Dir.Profile(), 0o755); err != nil {
-		return err
-	}
+	size := serving.Size(dir)
+	files, err := serving.Keep(dir, w.c.Dir.Profile())
 	for _, f := range files {
-		to := filepath.Join(w.c.Dir.Profile(), f.Name())
-		if err := os.Rename(filepath.Join(dir, f.Name()), to); err != nil {
-			return err
-		}
-		w.result.Profile = append(w.result.Profile, w.c.Dir.Rel(to))
+		w.result.Profile = append(w.result.Profile, w.c.Dir.Rel(f))
 	}
-	w.say("%d trace files, %.1f MB", len(files), serving.Size(w.c.Dir.Profile())/1e6)
-	return nil
+	w.say("%d trace files, %.1f MB", len(files), size/1e6)
+	return err
 }

@@ -2,10 +2,12 @@ package crew
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
 
+	"vtune/internal/fsx"
 	"vtune/internal/record"
 )
 
@@ -22,6 +24,21 @@ type Step interface {
 	Tell(record.Cause) error
 }
 
+// Pool is what a crew whose queue is not its own shares with the others that take jobs from it. Declared here because the crew is who
+// needs one.
+type Pool interface {
+	// Claim takes a job for this crew. ErrTaken: another has it. After any other error nobody knows, and the crew asks again.
+	Claim(record.Job) error
+	// Taken reports whether another is known to have the job, so that nobody need ask for it.
+	Taken(job string) bool
+	// Close tells the others that this crew begins nothing more, and brings in the queue as it is afterwards. An error: it is not told
+	// yet, and the crew stays open.
+	Close() error
+}
+
+// ErrTaken says that another crew has a job.
+var ErrTaken = errors.New("another has it")
+
 // Config of Run. Optional fields have the value behind them when they are zero.
 type Config struct {
 	Dir     record.Dir
@@ -29,6 +46,7 @@ type Config struct {
 	Starter Starter
 	Stop    <-chan record.Cause // the allocation is coming to its end
 	Done    <-chan struct{}     // the run is over, somebody says who knows; optional
+	Pool    Pool                // nil: the crew's queue is its own
 	Log     io.Writer
 
 	Now  func() time.Time
@@ -57,6 +75,7 @@ type crew struct {
 	ends   chan end
 	closed bool // nothing more is begun
 	since  time.Time
+	refuse string // why a job could not be claimed, as it was last said
 }
 
 type end struct{ job, exit string }
@@ -71,14 +90,18 @@ func Run(ctx context.Context, c Config) (interrupted bool, err error) {
 		c.Idle = usualIdle
 	}
 	w := &crew{
-		Config: c, folder: folder{c.Dir, c.Order.Unit.ID, c.Now}, steps: map[string]Step{}, begun: map[string]time.Time{},
+		Config: c, folder: newFolder(c), steps: map[string]Step{}, begun: map[string]time.Time{},
 		gone: map[string]bool{}, ends: make(chan end),
 	}
 	w.roster = NewRoster(c.Order.Unit.Crew.Slots, w.met)
+	if c.Pool != nil {
+		w.roster.elsewhere = w.metElsewhere
+	}
 	for _, j := range c.Order.Unit.Jobs {
 		w.roster.Add(j)
 	}
-	if err := w.begin(); err != nil {
+	// A machine that was started again goes on: what it began before it has claimed, so nothing is begun twice.
+	if err := w.begin(); err != nil && (c.Pool == nil || !errors.Is(err, fsx.ErrTaken)) {
 		return false, err
 	}
 	w.say("%d jobs, %d at once", len(c.Order.Unit.Jobs), c.Order.Unit.Crew.Slots)
@@ -125,6 +148,11 @@ func (w *crew) look() {
 			w.roster.Add(j)
 		}
 	}
+	for _, j := range w.roster.Waiting() {
+		if w.Pool != nil && w.Pool.Taken(j.ID) {
+			w.roster.Drop(j.ID)
+		}
+	}
 	for _, j := range w.roster.Aboard() {
 		if !w.gone[j.ID] && w.unwanted(j.ID) {
 			w.gone[j.ID] = true
@@ -142,12 +170,36 @@ func (w *crew) fill() {
 		if !ok {
 			break
 		}
+		if !w.claim(j) {
+			break
+		}
 		changed = true
-		w.start(j)
 	}
 	if changed {
 		w.note(w.publishAboard(w.roster, w.closed))
 	}
+}
+
+// claim begins a job if it is this crew's to begin; false: that could not be found out now.
+func (w *crew) claim(j record.Job) (known bool) {
+	if w.Pool != nil {
+		switch err := w.Pool.Claim(j); {
+		case errors.Is(err, ErrTaken):
+			w.roster.Return(j.ID)
+			w.roster.Drop(j.ID)
+			return true
+		case err != nil:
+			w.roster.Return(j.ID)
+			if text := fmt.Sprintf("%s: not claimed: %v", j.ID, err); text != w.refuse {
+				w.refuse = text
+				w.say("%s", text)
+			}
+			return false
+		}
+		w.refuse = ""
+	}
+	w.start(j)
+	return true
 }
 
 func (w *crew) start(j record.Job) {
@@ -197,8 +249,11 @@ func (w *crew) stop(cause record.Cause) {
 
 // finished reports whether nothing will be begun any more. Called when nothing is under way. A crew that is fed waits for more; it
 // closes before it looks into the queue for the last time, so that whoever feeds it and finds it open afterwards knows that the job
-// will be seen.
+// will be seen. Where others take from the queue too, jobs that wait keep it: for the probe, or for a bucket that cannot be reached.
 func (w *crew) finished() bool {
+	if w.Pool != nil && len(w.roster.Waiting()) > 0 {
+		w.since = w.Now()
+	}
 	switch {
 	case w.closed:
 		return true
@@ -215,6 +270,12 @@ func (w *crew) finished() bool {
 		return false
 	}
 	w.note(w.publishAboard(w.roster, true))
+	if w.Pool != nil {
+		if err := w.Pool.Close(); err != nil {
+			w.say("not closed: %v", err)
+			return false
+		}
+	}
 	w.look()
 	w.fill()
 	w.closed = true

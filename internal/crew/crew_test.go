@@ -70,6 +70,11 @@ type world struct {
 
 func begin(t *testing.T, crew record.Crew, jobs ...record.Job) *world {
 	t.Helper()
+	return beginWith(t, func(*Config) {}, crew, jobs...)
+}
+
+func beginWith(t *testing.T, set func(*Config), crew record.Crew, jobs ...record.Job) *world {
+	t.Helper()
 	w := &world{
 		T: t, fake: &fake{steps: map[string]*fakeStep{}}, stop: make(chan record.Cause, 4), done: make(chan struct{}), over: make(chan bool, 1),
 	}
@@ -83,6 +88,7 @@ func begin(t *testing.T, crew record.Crew, jobs ...record.Job) *world {
 		Dir: dir, Order: record.CrewOrder{Unit: record.Unit{ID: "crew-1", Jobs: jobs, Crew: &crew}}, Starter: w.fake, Stop: w.stop,
 		Done: w.done, Log: t.Output(), Now: time.Now, Pace: 5 * time.Millisecond, Idle: time.Minute,
 	}
+	set(&w.c)
 	go func() {
 		interrupted, err := Run(t.Context(), w.c)
 		if err != nil {

@@ -5,7 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
+	"strconv"
 
 	"vtune/internal/fsx"
 	"vtune/internal/record"
@@ -13,24 +13,37 @@ import (
 
 // folder is a crew's part of the run directory.
 type folder struct {
-	dir  record.Dir
-	unit string
-	now  func() time.Time
+	dir   record.Dir
+	unit  string
+	queue string          // whose queue it takes jobs from
+	read  map[string]bool // entries of it that are known: they do not change, and there may be ten thousand
+}
+
+func newFolder(c Config) folder {
+	f := folder{c.Dir, c.Order.Unit.ID, c.Order.Unit.ID, map[string]bool{}}
+	if c.Pool != nil {
+		f.queue = record.Pool
+	}
+	return f
 }
 
 // begin claims the crew's work for this process: a site that runs the script a second time runs it for nothing.
 func (f folder) begin() error { return fsx.Claim(f.dir.CrewBegun(f.unit)) }
 
-// queued are the jobs that were put in for this crew, in order. What cannot be read yet is read the next time.
+// queued are the jobs that were put into the queue since the last time, in order. What cannot be read yet is read the next time.
 func (f folder) queued() []record.Job {
-	entries, err := os.ReadDir(f.dir.Queue(f.unit))
+	entries, err := os.ReadDir(f.dir.Queue(f.queue))
 	if err != nil {
 		return nil
 	}
 	var js []record.Job
 	for _, e := range entries {
 		var j record.Job
-		if !fsx.Temporary(e.Name()) && fsx.ReadJSON(filepath.Join(f.dir.Queue(f.unit), e.Name()), &j) == nil && j.ID != "" {
+		if f.read[e.Name()] || fsx.Temporary(e.Name()) {
+			continue
+		}
+		if fsx.ReadJSON(filepath.Join(f.dir.Queue(f.queue), e.Name()), &j) == nil && j.ID != "" {
+			f.read[e.Name()] = true
 			js = append(js, j)
 		}
 	}
@@ -62,8 +75,10 @@ func (f folder) met(j record.Job) bool {
 			return false
 		}
 		attempts = nil
-		for i := range entries {
-			attempts = append(attempts, i+1)
+		for _, e := range entries { // of a pool's machine, only those that it was told of
+			if n, err := strconv.Atoi(e.Name()); err == nil {
+				attempts = append(attempts, n)
+			}
 		}
 	}
 	for _, n := range attempts {
@@ -73,6 +88,11 @@ func (f folder) met(j record.Job) bool {
 		}
 	}
 	return false
+}
+
+// metElsewhere reports whether what a job of another crew was for has come. What jobs need of others is the probe (see jobs.Plan).
+func (f folder) metElsewhere(e record.Edge) bool {
+	return e.When != record.AfterOK || f.met(record.Job{Kind: record.KindProbe})
 }
 
 func (f folder) publishStep(s record.Step) error {

@@ -14,9 +14,11 @@ import (
 type Roster struct {
 	slots int
 	// met says of a job of the roster that is over whether it did what it was for.
-	met    func(record.Job) bool
-	jobs   []record.Job
-	states map[string]state
+	met func(record.Job) bool
+	// elsewhere says the same of what a job needs of others; nil: that was the scheduler's to wait for.
+	elsewhere func(record.Edge) bool
+	jobs      []record.Job
+	states    map[string]state
 }
 
 type state int
@@ -55,11 +57,14 @@ func (r *Roster) Next() (record.Job, bool) {
 	return record.Job{}, false
 }
 
-// ready reports whether all that the job needs of the roster has come. What it needs of others was the scheduler's to wait for.
+// ready reports whether all that the job needs has come.
 func (r *Roster) ready(j record.Job) bool {
 	for _, e := range j.Needs {
 		i := slices.IndexFunc(r.jobs, func(o record.Job) bool { return o.ID == e.Job })
 		if i < 0 {
+			if r.elsewhere != nil && !r.elsewhere(e) {
+				return false
+			}
 			continue
 		}
 		// Whether it did what it was for may show before it is over: the probe's job goes on as the first cell's.
@@ -77,6 +82,13 @@ func (r *Roster) ready(j record.Job) bool {
 func (r *Roster) Over(id string) {
 	if r.states[id] == underWay {
 		r.states[id] = over
+	}
+}
+
+// Return has a job wait again that Next gave and that was not begun.
+func (r *Roster) Return(id string) {
+	if r.states[id] == underWay {
+		r.states[id] = waiting
 	}
 }
 

@@ -38,7 +38,7 @@ func (s Srun) Start(j record.Job) (Step, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", j.ID, err)
 	}
-	return step{p}, nil
+	return StepOf(p), nil
 }
 
 // argv asks for one job's share. --exact, or a step takes all of its node; all that the batch script's own variables would say is
@@ -104,7 +104,10 @@ func inner(env []string) []string {
 	return kept
 }
 
-// step is an srun under way. It forwards both signals to the step's processes and ends with the step's own exit code.
+// StepOf is the process that a job's script became as a step: an agent, or what hands on signals and exit code of one.
+func StepOf(p *proc.Process) Step { return step{p} }
+
+// step is, in Slurm, an srun under way. It forwards both signals to the step's processes and ends with the step's own exit code.
 type step struct{ *proc.Process }
 
 // Wait gives the death of a step by a signal as srun tells it, which is a shell's way, in a scheduler's way.

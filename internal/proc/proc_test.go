@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"vtune/internal/need"
 )
 
 const patience = 30 * time.Second
@@ -317,6 +319,27 @@ func TestASupervisorSweepsWhatErasedItsMark(t *testing.T) {
 	p, orphan := supervised(t, "role-sweeper", token(t), erased)
 	if exit := p.Wait(); !exit.OK() || orphan.Alive() {
 		t.Errorf("the supervisor ended as %s; the orphan lives: %v", exit, orphan.Alive())
+	}
+}
+
+// The agent is the first process of a container that is started for it: it has no ancestors, and must not sweep itself.
+func TestTheFirstProcessOfAContainerSweepsAllButItself(t *testing.T) {
+	need.Root(t)
+	me, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := create(t, "out")
+	p := start(t, Spec{Argv: []string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child", me, "role-sweeper", token(t), "env -i setsid sleep 300 & :"}, Stderr: out})
+	ended := make(chan Exit, 1)
+	go func() { ended <- p.Wait() }()
+	select {
+	case exit := <-ended:
+		if said, err := os.ReadFile(out.Name()); !exit.OK() || err != nil || len(said) > 0 {
+			t.Errorf("it ended as %s: %s", exit, said)
+		}
+	case <-time.After(patience):
+		t.Error("it does not end")
 	}
 }
 

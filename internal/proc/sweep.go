@@ -70,7 +70,7 @@ func others(find func() ([]Identity, error)) ([]Identity, error) {
 		return nil, err
 	}
 	var above []int
-	for pid := os.Getpid(); pid > 1 && !slices.Contains(above, pid); {
+	for pid := os.Getpid(); pid > 0 && !slices.Contains(above, pid); { // the first process of a container is 1 itself
 		above = append(above, pid)
 		e, err := read(pid)
 		if err != nil {

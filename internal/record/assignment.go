@@ -203,7 +203,8 @@ type Run struct {
 	User        string    `json:"user"`
 	Host        string    `json:"host"`
 	Scheduler   string    `json:"scheduler"`
-	Slots       int       `json:"slots,omitempty"` // GPU slots of the local scheduler
+	Slots       int       `json:"slots,omitempty"`  // GPU slots of the local scheduler
+	Bucket      string    `json:"bucket,omitempty"` // gs://bucket/path of the run; empty: its directory is all there is
 }
 
 // Intent is written before a unit is submitted: from here on the unit may exist at the scheduler.

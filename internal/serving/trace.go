@@ -1,11 +1,14 @@
 package serving
 
 import (
+	"bufio"
 	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,13 +41,13 @@ func (s *Server) AwaitTrace(ctx context.Context, most time.Duration) error {
 	defer quiet.Stop()
 	tick := time.NewTicker(traceEvery)
 	defer tick.Stop()
-	last, checked, lacks := -1.0, -1.0, errors.New("no trace file")
+	last, checked, lacks := -1.0, -1.0, error(errNoTrace(s.traceKind()))
 	for {
 		now := Size(dir)
 		if now != last {
 			quiet.Reset(min(traceQuiet, most))
 		} else if now != checked { // reading hundreds of megabytes once for each size is enough
-			if lacks = whole(dir); lacks == nil {
+			if lacks = whole(dir, s.traceKind()); lacks == nil {
 				return nil
 			}
 			checked = now
@@ -66,24 +69,95 @@ func late(format string, args ...any) error {
 	return &vllm.Failure{Cause: record.CauseTimeout, Message: fmt.Sprintf(format, args...)}
 }
 
-// whole is nil when dir holds a trace and no file in it is cut short.
-func whole(dir string) error {
-	files, err := os.ReadDir(dir)
+// Kinds of trace files, by what is in their names: torch's, and XLA's, which a TPU's are.
+const (
+	torchTrace = ".trace.json"
+	xlaTrace   = ".xplane.pb"
+)
+
+func (s *Server) traceKind() string {
+	if s.serve.Server.System == "TPU" {
+		return xlaTrace
+	}
+	return torchTrace
+}
+
+// errNoTrace names the kind that there is none of: whoever says TPU of a server on GPUs learns of it here.
+type errNoTrace string
+
+func (kind errNoTrace) Error() string { return fmt.Sprintf("no trace file (%s)", string(kind)) }
+
+// whole is nil when dir holds a trace of a kind and no trace in it is cut short.
+func whole(dir, kind string) error {
+	files, err := Traces(dir)
 	if err != nil {
 		return err
 	}
 	traces := 0
 	for _, f := range files {
-		if !strings.Contains(f.Name(), ".trace.json") {
+		check := readable
+		switch {
+		case strings.Contains(f, torchTrace):
+		case strings.HasSuffix(f, xlaTrace):
+			check = parted
+		default:
 			continue
 		}
-		traces++
-		if err := readable(filepath.Join(dir, f.Name())); err != nil {
-			return fmt.Errorf("%s: %w", f.Name(), err)
+		if err := check(filepath.Join(dir, f)); err != nil {
+			return fmt.Errorf("%s: %w", f, err)
+		}
+		if strings.Contains(f, kind) {
+			traces++
 		}
 	}
 	if traces == 0 {
-		return errors.New("no trace file")
+		return errNoTrace(kind)
+	}
+	return nil
+}
+
+// parted reads an XSpace, which has no checksum, from part to part: planes, errors, warnings and host names are all that it has, each
+// with its length before it. One that is cut short ends within a part.
+func parted(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	r, at := bufio.NewReader(f), int64(0)
+	next := func() (uint64, error) {
+		n, err := binary.ReadUvarint(r)
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		at += int64(len(binary.AppendUvarint(nil, n)))
+		return n, err
+	}
+	for parts := 0; at < info.Size() || parts == 0; parts++ {
+		tag, err := next()
+		if err != nil {
+			return err
+		}
+		const lengthBefore = 2
+		if tag&7 != lengthBefore {
+			return errors.New("not a trace of XLA's")
+		}
+		length, err := next()
+		if err != nil {
+			return err
+		}
+		if length > uint64(info.Size()-at) {
+			return io.ErrUnexpectedEOF
+		}
+		at += int64(length)
+		if _, err := f.Seek(at, io.SeekStart); err != nil {
+			return err
+		}
+		r.Reset(f)
 	}
 	return nil
 }
@@ -106,15 +180,47 @@ func readable(path string) error {
 	return err
 }
 
+// Traces are the files in dir, by their paths in it: XLA's profiler makes folders, which its viewers look for.
+func Traces(dir string) ([]string, error) {
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		files = append(files, rel)
+		return err
+	})
+	return files, err
+}
+
+// Keep moves the files in dir to another folder of the same disk, under their own names: the profiler puts the time into them. It
+// returns where each is then.
+func Keep(dir, to string) ([]string, error) {
+	files, err := Traces(dir)
+	if err != nil {
+		return nil, err
+	}
+	var kept []string
+	for _, f := range files {
+		path := filepath.Join(to, f)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return kept, err
+		}
+		if err := os.Rename(filepath.Join(dir, f), path); err != nil {
+			return kept, err
+		}
+		kept = append(kept, path)
+	}
+	return kept, nil
+}
+
 // Size of the files in dir, in bytes; what cannot be read counts as nothing.
 func Size(dir string) float64 {
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return 0
-	}
+	files, _ := Traces(dir) // those that there are while it changes
 	sum := 0.0
 	for _, f := range files {
-		if info, err := f.Info(); err == nil {
+		if info, err := os.Stat(filepath.Join(dir, f)); err == nil {
 			sum += float64(info.Size())
 		}
 	}

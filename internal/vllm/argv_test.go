@@ -1,6 +1,7 @@
 package vllm
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,6 +106,18 @@ func TestTheProfilerIsSetAsTheVersionKnowsIt(t *testing.T) {
 		if got != c.config {
 			t.Errorf("%q: %s, want %s", c.version, got, c.config)
 		}
+	}
+}
+
+// On a TPU the same name stands for XLA's profiler, in the engine; the API server's own would be torch's, of the host.
+func TestTheProfilerOfATPUIsTheEngines(t *testing.T) {
+	s := serve()
+	s.Server.System = "TPU"
+	s.Profiler = &Profiler{Dir: "/run/trace", Iterations: 8, Version: "0.20.2"}
+	argv := s.Argv()
+	const want = `{"profiler":"torch","torch_profiler_dir":"/run/trace","ignore_frontend":true}`
+	if i := slices.Index(argv, "--profiler-config"); i < 0 || argv[i+1] != want {
+		t.Errorf("%q", argv)
 	}
 }
 

@@ -18,10 +18,10 @@ type Serve struct {
 	Profiler    *Profiler // nil: none
 }
 
-// Profiler asks a server for a torch trace.
+// Profiler asks a server for a trace: torch's, or on a TPU that of XLA, which goes by the same name.
 type Profiler struct {
 	Dir        string // absolute; the server writes its trace files there
-	Iterations int    // engine steps to record; 0: all between start and stop
+	Iterations int    // engine steps to record; 0: all between start and stop, as always on a TPU
 	Version    string // of the server, as far as it is known
 }
 
@@ -35,7 +35,7 @@ func (s Serve) Argv() []string {
 	argv = append(argv, s.Server.Command...)
 	argv = append(argv, "serve", s.Server.Model)
 	if s.Profiler != nil && !s.Profiler.byEnvironment() {
-		argv = append(argv, "--profiler-config", s.Profiler.config())
+		argv = append(argv, "--profiler-config", s.Profiler.config(s.Server.System))
 	}
 	if s.Socket != "" {
 		argv = append(argv, "--uds", s.Socket)
@@ -80,14 +80,18 @@ func (p Profiler) byEnvironment() bool {
 	return ok && major == 0 && minor < 13
 }
 
-func (p Profiler) config() string {
+func (p Profiler) config(system string) string {
 	c := struct {
 		Profiler string `json:"profiler"`
 		Dir      string `json:"torch_profiler_dir"`
 		Max      int    `json:"max_iterations,omitempty"`
 		Stack    *bool  `json:"torch_profiler_with_stack,omitempty"`
+		Engine   bool   `json:"ignore_frontend,omitempty"` // and not the API server beside it
 	}{Profiler: "torch", Dir: p.Dir}
-	if p.Iterations > 0 {
+	switch {
+	case system == "TPU": // the API server's is torch's, of the host alone; its bound on steps is none there
+		c.Engine = true
+	case p.Iterations > 0:
 		c.Max, c.Stack = p.Iterations, new(bool) // stacks are most of a trace's size, and it is bounded to be small
 	}
 	data, err := json.Marshal(c)

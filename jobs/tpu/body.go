@@ -7,14 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
 	alpha "google.golang.org/api/tpu/v2alpha1"
 
 	"vtune/internal/fsx"
@@ -109,8 +112,6 @@ func (s *Scheduler) body(o order, script string, res record.Resources) *alpha.Qu
 		q.Spot = &alpha.Spot{}
 	case s.Site.Guaranteed:
 		q.Guaranteed = &alpha.Guaranteed{}
-	case s.Site.Reserved && s.Reservation == "" && s.alpha():
-		q.Guaranteed = &alpha.Guaranteed{Reserved: true}
 	case s.Site.Reserved:
 		q.ReservationName = s.reservation()
 	}
@@ -154,8 +155,9 @@ func (s *Scheduler) label(o order, run string) error {
 	}
 	sum := sha256.Sum256(data)
 	labels := map[string]string{}
-	for k, v := range s.Site.Labels {
-		labels[labelKey(k)] = labelValue(v)
+	for _, key := range slices.Sorted(maps.Keys(s.Site.Labels)) {
+		k, v := asLabel(key, s.Site.Labels[key])
+		labels[k] = v
 	}
 	attempt := "1"
 	if m := numberAtEnd.FindStringSubmatch(o.unit); m != nil {
@@ -189,7 +191,7 @@ func (o order) written() ([]byte, error) {
 
 // persist writes down what is about to be asked for, and under which id. If that was done before, what is on disk is asked for again:
 // an earlier try may have been taken, and under one id there can be only one request.
-func (s *Scheduler) persist(o order, newID func() string) (requestID string, sent order, err error) {
+func (s *Scheduler) persist(o order) (requestID string, sent order, err error) {
 	if err := os.MkdirAll(s.Dir.Job(o.unit), 0o755); err != nil {
 		return "", o, err
 	}
@@ -216,7 +218,7 @@ func (s *Scheduler) persist(o order, newID func() string) (requestID string, sen
 	if err := fsx.Publish(s.Dir.Request(o.unit), written, 0o644); err != nil {
 		return "", o, err
 	}
-	requestID = newID()
+	requestID = uuid.NewString()
 	return requestID, o, fsx.PublishNew(s.Dir.RequestID(o.unit), []byte(requestID+"\n"), 0o644)
 }
 

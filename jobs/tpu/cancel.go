@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -87,7 +86,8 @@ func (s *Scheduler) try(ctx context.Context, name string, h jobs.Handle) (later 
 	}
 	// While nodes are going, force would have them deleted a second time, which the API then does not come to an end with.
 	force := word(q) != "SUSPENDING"
-	err = s.api.remove(ctx, name, deletionID(q, force), force)
+	// A new request id each time: under one that was used the API gives the old answer, also where that deletion failed later on.
+	err = s.api.remove(ctx, name, uuid.NewString(), force)
 	if err == nil {
 		return "", nil
 	}
@@ -99,12 +99,6 @@ func (s *Scheduler) try(ctx context.Context, name string, h jobs.Handle) (later 
 		return word(q) + ", " + a.words(), nil
 	}
 	return "", unreached(err)
-}
-
-// deletionID is the request id of a deletion: the same for the same resource, wherever and however often it is asked for, and another
-// one for a resource that was made later under the same id.
-func deletionID(q *alpha.QueuedResource, force bool) string {
-	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("delete "+q.Name+" "+q.CreateTime+" "+strconv.FormatBool(force))).String()
 }
 
 // note writes down how a unit's resource stands. An earlier note is of a deletion that was not accepted, or it would be going.

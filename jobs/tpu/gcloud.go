@@ -57,10 +57,7 @@ func (s *Scheduler) ByHand(r jobs.Request, script string) ([]string, error) {
 	default: // with SPOT gcloud asks for the tier too
 		flag("provisioning-model", strings.ReplaceAll(strings.ToLower(model), "_", "-"))
 	}
-	if g := o.body.Guaranteed; g != nil {
-		on("guaranteed", !g.Reserved)
-		on("reserved", g.Reserved)
-	}
+	on("guaranteed", o.body.Guaranteed != nil)
 	if name := o.body.ReservationName; strings.HasSuffix(name, "/-") && !alphaOnly {
 		on("reserved", true) // which the alpha command writes in another way
 	} else {

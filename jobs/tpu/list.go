@@ -205,10 +205,13 @@ type Orphan struct {
 	Created time.Time
 }
 
-// Orphans are the resources in the site's zone that carry the run's label, or, where they have no label, an id that begins as the
-// run's do. An empty run stands for any: then only labels count, because ids are free for anyone to give.
+// Orphans are the resources in the site's zone that carry the run's label, or, where they have no label, that are one of its jobs by
+// name. An empty run stands for any that the label names. That an id begins as the run's do is not enough: so may those of a run whose
+// id goes on where this one's ends, and what is listed here is going to be deleted.
 func (s *Scheduler) Orphans(ctx context.Context, run string) ([]Orphan, error) {
-	prefix := plain(record.NamePrefix(run), "")
+	if err := s.scan(); err != nil {
+		return nil, fmt.Errorf("look for queued resources: %w", err)
+	}
 	var all []Orphan
 	err := s.each(ctx, func(q *alpha.QueuedResource) error {
 		n, id := node(q), path.Base(q.Name)
@@ -217,7 +220,7 @@ func (s *Scheduler) Orphans(ctx context.Context, run string) ([]Orphan, error) {
 		}
 		of := n.Labels[labelRun]
 		switch {
-		case of == "" && (run == "" || !strings.HasPrefix(id, prefix)), of != "" && run != "" && of != labelValue(run):
+		case of == "" && (run == "" || s.nameOf(q, id, run) == ""), of != "" && run != "" && of != labelValue(run):
 			return nil
 		}
 		created, err := time.Parse(time.RFC3339, q.CreateTime)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// longest a resource's id may be here. The API's form allows more, but the machine's host name is made of it, and that ends at 63.
+// longest a resource's id may be here. The API's form names no greatest length; that of most other names at Google is 63.
 const longest = 60
 
 // hashed is what the end of a name looks like that was changed or cut.
@@ -24,15 +24,19 @@ func resourceID(name string) string {
 }
 
 // labelValue is a label's value for a text, by the rules of labels: lowercase, digits, dashes and underscores, 63 at most.
-func labelValue(text string) string { return marked(text, plain(text, "_"), 63) }
+func labelValue(text string) string { return marked(text, plain(text, "_"), longestLabel) }
 
-// labelKey is a label's key, which also begins with a letter.
-func labelKey(text string) string {
-	key := plain(text, "_")
-	if key == "" || key[0] < 'a' || key[0] > 'z' {
-		key = "l" + key
+const longestLabel = 63
+
+// asLabel is a user's label bent to the same rules, of which a key's first character is one more. It has no hash: it is for people, and
+// nothing is told apart by it.
+func asLabel(key, value string) (string, string) {
+	k := plain(key, "_")
+	if k == "" || k[0] < 'a' || k[0] > 'z' {
+		k = "l" + k
 	}
-	return marked(text, key, 63)
+	v := plain(value, "_")
+	return k[:min(len(k), longestLabel)], v[:min(len(v), longestLabel)]
 }
 
 // plain is text in lowercase with everything but letters, digits, dashes and the characters of also replaced by dashes.

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/google/uuid"
 	alpha "google.golang.org/api/tpu/v2alpha1"
 
 	"vtune/jobs"
@@ -31,7 +30,7 @@ func (s *Scheduler) submit(ctx context.Context, r jobs.Request) (jobs.Handle, er
 	if err != nil {
 		return jobs.Handle{}, fmt.Errorf("%w: %w", jobs.ErrRefused, err)
 	}
-	requestID, o, err := s.persist(o, uuid.NewString)
+	requestID, o, err := s.persist(o)
 	if err != nil {
 		return jobs.Handle{}, err
 	}

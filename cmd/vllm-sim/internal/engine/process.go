@@ -231,7 +231,7 @@ func (p *process) obey() error {
 				return err
 			}
 		case StartProfile:
-			p.trace = newTrace(*p.Profiler)
+			p.trace = newTrace(*p.Profiler, p.TPU)
 			if err := p.send(report{Kind: reportDone, OK: true}); err != nil {
 				return err
 			}

@@ -25,10 +25,17 @@ type Profiler struct {
 // bounds of the Profiler's configuration. A nil trace collects nothing.
 type trace struct {
 	delay, limit int
+	tpu          bool
 	steps        []sim.Step
 }
 
-func newTrace(p Profiler) *trace { return &trace{delay: p.Delay, limit: p.MaxIterations} }
+// newTrace is of a TPU's own profiler, which knows no bounds, if so wanted.
+func newTrace(p Profiler, tpu bool) *trace {
+	if tpu {
+		return &trace{tpu: true}
+	}
+	return &trace{delay: p.Delay, limit: p.MaxIterations}
+}
 
 func (t *trace) add(s sim.Step) {
 	switch {
@@ -50,10 +57,14 @@ func (t *trace) writeTime() time.Duration {
 	return time.Second + time.Duration(len(t.steps))*100*time.Millisecond
 }
 
-// write makes a trace file of the Chrome format under the name torch gives it.
+// write makes a trace file of the Chrome format under the name torch gives it,
+// or of XLA's under its.
 func (t *trace) write(dir string, now time.Time) error {
 	if t == nil {
 		return errors.New("profiling was not started")
+	}
+	if t.tpu {
+		return t.writeXSpace(dir, now)
 	}
 	type event struct {
 		Phase    string         `json:"ph"`

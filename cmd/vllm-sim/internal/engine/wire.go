@@ -16,6 +16,7 @@ type Start struct {
 	Devices    []string // one a GPU of this node
 	MachineDir string
 	Profiler   *Profiler
+	TPU        bool   // and not GPUs: its profiler is another
 	Group      *Group // of a server on several nodes; nil: one
 }
 

@@ -124,6 +124,8 @@ func parseServe(args []string, env func(string) string) (serveOptions, error) {
 	o.engine = engine.Start{
 		Config: c, Dummy: loadFormat == "dummy", Scale: own.Scale / own.Slow, Faults: faults, Devices: devices,
 		MachineDir: engine.MachineDir(env), Profiler: profiler, Group: p.group(o.model),
+		// The real one asks the machine; this name is what tells its libraries of it.
+		TPU: env("TPU_ACCELERATOR_TYPE") != "",
 	}
 	return o, nil
 }

@@ -72,7 +72,7 @@ func Run(ctx context.Context, w tuning.World, r Request) (doctor.Job, error) {
 	if r.Grace <= 0 {
 		r.Grace = grace
 	}
-	e, err := prepare(w, r)
+	e, err := prepare(ctx, w, r)
 	if err != nil {
 		return doctor.Job{}, err
 	}
@@ -87,12 +87,15 @@ func Run(ctx context.Context, w tuning.World, r Request) (doctor.Job, error) {
 }
 
 // prepare makes the folder with all that the job needs.
-func prepare(w tuning.World, r Request) (e *errand, err error) {
+func prepare(ctx context.Context, w tuning.World, r Request) (e *errand, err error) {
 	salt := make([]byte, 3)
 	if _, err := rand.Read(salt); err != nil {
 		return nil, err
 	}
-	base := tuning.Base(r.SpecFile, r.Spec)
+	base, err := tuning.Base(w, r.SpecFile, r.Spec)
+	if err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, err
 	}
@@ -106,7 +109,7 @@ func prepare(w tuning.World, r Request) (e *errand, err error) {
 			os.RemoveAll(string(e.dir))
 		}
 	}()
-	if e.scheduler, err = w.Scheduler(e.dir, r.Spec, tuning.Slots(r.Spec, r.Slots)); err != nil {
+	if e.scheduler, err = w.Scheduler(ctx, e.dir, r.Spec, tuning.Slots(r.Spec, r.Slots)); err != nil {
 		return nil, err
 	}
 	if err := exam.Prepare(e.dir); err != nil {

@@ -34,7 +34,11 @@ func Look(ctx context.Context, w tuning.World, f *doctor.Facts, r Request, assum
 		caps = tuning.Offline(f.Spec)
 	}
 	f.Plan = tuning.PlanFor(f.Spec, caps, assumed)
-	base, err := exam.StatDisk(filepath.Dir(tuning.Base(r.SpecFile, f.Spec)))
+	folder, err := tuning.Base(w, r.SpecFile, f.Spec)
+	if err != nil {
+		return err
+	}
+	base, err := exam.StatDisk(filepath.Dir(folder))
 	if err != nil {
 		f.BaseProblem = err.Error()
 	} else {

@@ -47,6 +47,9 @@ func (w *Writer) Unit(u record.Unit, known map[string]collect.FollowUp) error {
 	if err := writers.Wait(); err != nil {
 		return err
 	}
+	if u.Crew != nil && u.Crew.Pool {
+		return w.writeMachine(u)
+	}
 	if u.Crew != nil {
 		return w.writeCrew(u)
 	}
@@ -79,6 +82,9 @@ func (w *Writer) writeJob(j record.Job, known map[string]collect.FollowUp) error
 	a := w.assignment(j, known)
 	if err := w.writeAssignment(j.ID, a); err != nil {
 		return err
+	}
+	if jobs.Pooled(w.Spec) {
+		return nil // its machine begins it with a script of its own
 	}
 	v := w.view(j.ID, j)
 	v.Assignment = w.Dir.Assignment(j.ID)

@@ -1,17 +1,18 @@
 package tuning
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
+	"vtune/cmd/vtune/internal/scripts"
 
+	"vtune/cmd/vtune/internal/secrets"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/internal/spec"
@@ -25,23 +26,29 @@ type Request struct {
 	Slots       int
 	Another     bool          // a new run although an unfinished one of the same spec exists
 	HandsFree   time.Duration // pause between the looks of a run that collects itself; 0: a person collects
+	ChipHours   float64       // that machines which cost may spend at the worst; 0: what the spec says, or what was asked
+	Yes         bool          // whatever they may spend was agreed to
 }
 
 // newRun makes the run directory of r, whole but for the jobs at the scheduler: run.json is its last file, and a directory
 // without it was never submitted from.
-func (w World) newRun(base string, r Request, s *spec.Spec, source []byte, plan record.Plan) (*Tuning, error) {
+func (w World) newRun(ctx context.Context, base string, r Request, s *spec.Spec, source []byte, plan record.Plan) (*Tuning, error) {
 	if _, err := templates.Load(r.TemplateDir); err != nil {
 		return nil, err
 	}
-	secrets, err := w.secrets(r.SpecFile, s)
+	kept, err := secrets.Text(w.Getenv, r.SpecFile, s)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := claimRun(base, w.Now().Format("2006_01_02_15_04"))
+	t := &Tuning{world: w, Plan: plan, spec: s, written: r.SpecFile}
+	taken, err := t.claimer(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	return w.fillRun(dir, r, s, source, secrets, plan)
+	if t.Dir, err = claimRun(base, w.Now().Format("2006_01_02_15_04"), taken); err != nil {
+		return nil, err
+	}
+	return t, t.fill(ctx, r, source, kept)
 }
 
 // baseDir is where results go: base is relative to the spec's folder, so that a spec means the same from everywhere.
@@ -56,14 +63,20 @@ func baseDir(specFile string, s *spec.Spec) string {
 	return base
 }
 
-// claimRun takes the first free directory of this minute. The script removes what it finds there.
-func claimRun(base, tag string) (record.Dir, error) {
+// claimRun takes the first free directory of this minute that is not taken elsewhere. The script removes what it finds there.
+func claimRun(base, tag string, taken func(name string) (bool, error)) (record.Dir, error) {
 	for n := 1; ; n++ {
 		name := tag
 		if n > 1 {
 			name = fmt.Sprintf("%s_%d", tag, n)
 		}
 		err := fsx.Claim(filepath.Join(base, name))
+		if err == nil && taken != nil {
+			var elsewhere bool
+			if elsewhere, err = taken(name); elsewhere {
+				err = errors.Join(fsx.ErrTaken, os.Remove(filepath.Join(base, name)))
+			}
+		}
 		if err == nil {
 			return record.Dir(filepath.Join(base, name)), nil
 		}
@@ -73,64 +86,65 @@ func claimRun(base, tag string) (record.Dir, error) {
 	}
 }
 
-func (w World) fillRun(dir record.Dir, r Request, s *spec.Spec, source, secrets []byte, plan record.Plan) (*Tuning, error) {
-	t := &Tuning{world: w, Dir: dir, Plan: plan, spec: s, written: r.SpecFile}
+// fill writes the run's directory, run.json last.
+func (t *Tuning) fill(ctx context.Context, r Request, source, kept []byte) error {
+	w, dir, s, plan := t.world, t.Dir, t.spec, t.Plan
 	for _, d := range []string{dir.Jobs(), dir.Events(), dir.Cells(), dir.Profile(), filepath.Dir(dir.Agent())} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	sum, err := copyAgent(dir.Agent())
+	sum, err := scripts.CopyAgent(dir.Agent())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	id, err := runID(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	host, _ := os.Hostname()
 	specSum := sha256.Sum256(source)
 	t.Run = record.Run{
 		Schema: record.Schema, ID: id, Created: w.Now().UTC(), Program: w.Program, Version: w.Version,
 		AgentSHA256: sum, SpecSHA256: hex.EncodeToString(specSum[:]), User: UserName(), Host: host,
-		Scheduler: s.Scheduler, Slots: r.Slots,
+		Scheduler: s.Scheduler, Slots: r.Slots, Bucket: t.Run.Bucket,
 	}
-	if secrets != nil {
-		if err := fsx.Publish(dir.Secrets(), secrets, 0o600); err != nil {
-			return nil, err
+	if kept != nil {
+		if err := fsx.Publish(dir.Secrets(), kept, 0o600); err != nil {
+			return err
 		}
 	}
-	env, err := fsx.JSON(withoutSecrets(w.Env, s))
+	env, err := fsx.JSON(secrets.Without(w.Env, s))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := fsx.Publish(dir.Environment(), env, 0o600); err != nil {
-		return nil, err
+		return err
 	}
-	if err := copyTemplates(r.TemplateDir, dir.Templates()); err != nil {
-		return nil, err
+	if err := scripts.CopyTemplates(r.TemplateDir, dir.Templates()); err != nil {
+		return err
 	}
 	if err := fsx.Publish(dir.Spec(), source, 0o644); err != nil {
-		return nil, err
+		return err
 	}
 	if err := fsx.Publish(dir.Effective(), s.Effective(), 0o644); err != nil {
-		return nil, err
+		return err
 	}
 	if err := fsx.PublishJSON(dir.Plan(), plan); err != nil {
-		return nil, err
+		return err
 	}
-	if err := t.equip(); err != nil {
-		return nil, err
+	if err := t.equip(ctx); err != nil {
+		return err
 	}
 	if err := t.scripts().Launch(); err != nil {
-		return nil, err
+		return err
 	}
 	for _, u := range plan.Units {
 		if err := t.scripts().Unit(u, nil); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return t, fsx.PublishJSON(dir.Run(), t.Run)
+	return fsx.PublishJSON(dir.Run(), t.Run)
 }
 
 // runID tells runs apart that were made in the same minute under different bases: job names carry it, and a scheduler knows
@@ -141,37 +155,4 @@ func runID(dir record.Dir) (string, error) {
 		return "", err
 	}
 	return filepath.Base(string(dir)) + "-" + hex.EncodeToString(salt), nil
-}
-
-// copyAgent puts this very program into the run: what runs on a node is what was submitted, whatever is installed by then.
-func copyAgent(to string) (sum string, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	in, err := os.Open(self)
-	if err != nil {
-		return "", err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
-	if err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(out, h), in)
-	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
-		return "", fmt.Errorf("copy the agent: %w", err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func copyTemplates(from, to string) error {
-	if from == "" {
-		return nil
-	}
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("copy the templates: %w", err)
-	}
-	return nil
 }

@@ -1,9 +1,13 @@
 package tuning
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 
+	"vtune/cmd/vtune/internal/depot"
+	"vtune/cmd/vtune/internal/scripts"
+	"vtune/cmd/vtune/internal/secrets"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/internal/spec"
@@ -13,31 +17,37 @@ import (
 // This file is what a job that belongs to no run (the check-up's) has in common with those of runs.
 
 // Base is the folder that runs of a spec are made in. It need not be there yet.
-func Base(specFile string, s *spec.Spec) string {
-	return filepath.Join(baseDir(specFile, s), "auto-benchmark")
+func Base(w World, specFile string, s *spec.Spec) (string, error) {
+	if depot.InBucket(s.Base) {
+		return depot.HomeOf(w.Getenv, s)
+	}
+	return filepath.Join(baseDir(specFile, s), "auto-benchmark"), nil
 }
 
 // Scheduler is the one that a spec names, for jobs in dir. It may keep the environment that it is given: secrets are not in it.
-func (w World) Scheduler(dir record.Dir, s *spec.Spec, slots int) (jobs.Scheduler, error) {
-	return newScheduler(withoutSecrets(w.Env, s), dir, record.Run{Scheduler: s.Scheduler, Slots: slots}, s.Site)
+func (w World) Scheduler(ctx context.Context, dir record.Dir, s *spec.Spec, slots int) (jobs.Scheduler, error) {
+	if jobs.Pooled(s) {
+		return depot.Machines(ctx, w.Getenv, s, dir, w.Now)
+	}
+	return newScheduler(secrets.Without(w.Env, s), dir, record.Run{Scheduler: s.Scheduler, Slots: slots}, s.Site)
 }
 
 // CheckSecrets reports what is wrong with the secrets that a spec names.
 func (w World) CheckSecrets(specFile string, s *spec.Spec) error {
-	_, err := w.secrets(specFile, s)
+	_, err := secrets.Text(w.Getenv, specFile, s)
 	return err
 }
 
 // Outfit puts into dir what a job's script needs beside itself: the agent, and the secrets, if there are any.
-func (w World) Outfit(dir record.Dir, specFile string, s *spec.Spec) (secrets bool, err error) {
-	text, err := w.secrets(specFile, s)
+func (w World) Outfit(dir record.Dir, specFile string, s *spec.Spec) (private bool, err error) {
+	text, err := secrets.Text(w.Getenv, specFile, s)
 	if err != nil {
 		return false, err
 	}
 	if err := os.MkdirAll(filepath.Dir(dir.Agent()), 0o755); err != nil {
 		return false, err
 	}
-	if _, err := copyAgent(dir.Agent()); err != nil {
+	if _, err := scripts.CopyAgent(dir.Agent()); err != nil {
 		return false, err
 	}
 	if text == nil {

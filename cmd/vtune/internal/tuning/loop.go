@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"vtune/cmd/vtune/internal/depot"
 	"vtune/collect"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
@@ -35,9 +36,12 @@ func (t *Tuning) Collector(grace time.Duration) *collect.Collector { return t.Co
 
 // CollectorIn is a collector that runs in a job of the run.
 func (t *Tuning) CollectorIn(self string, grace time.Duration) *collect.Collector {
-	return collect.New(collect.Config{
-		Dir: t.Dir, Look: t.Seen, Submit: t.submitAll, Cancel: t.cancelJobs, Now: t.world.Now, Grace: grace, Self: self,
-	})
+	c := collect.Config{Dir: t.Dir, Look: t.Seen, Submit: t.submitAll, Cancel: t.cancelJobs, Now: t.world.Now, Grace: grace, Self: self}
+	if t.depot != nil {
+		t.depot.Silence = max(grace, depot.MinSilence)
+		c.Pull, c.Push = t.depot.Pull, t.depot.Push
+	}
+	return collect.New(c)
 }
 
 // Cancel marks the run as cancelled and ends those of its recorded jobs that are not over; it returns how many. The mark comes
@@ -116,6 +120,10 @@ func (t *Tuning) submitAll(ctx context.Context, units []record.Unit, follow []co
 	if err != nil {
 		return t.schedulerError(err)
 	}
+	if t.depot != nil {
+		cells, others, known := t.followed(follow)
+		return t.schedulerError(t.depot.Follow(ctx, s, units, append(others, cells...), known))
+	}
 	crew, err := t.feeder(ctx)
 	if err != nil {
 		return t.schedulerError(err)
@@ -134,18 +142,7 @@ func (t *Tuning) submitAll(ctx context.Context, units []record.Unit, follow []co
 // followUps writes what the collector decided on. Cells that go on at the same time go out as arrays: when a node takes forty of
 // them along, the controller shall not be asked forty times.
 func (t *Tuning) followUps(follow []collect.FollowUp, maxArray int, fed bool) ([]record.Unit, error) {
-	known := map[string]collect.FollowUp{}
-	var cells, others []record.Job
-	for _, f := range follow {
-		j := jobs.Job(t.spec, f.Kind, f.Cell, f.Attempt)
-		j.Emulates, j.Avoid = f.Emulates, f.Avoid
-		known[j.ID] = f
-		if f.Kind == record.KindCell {
-			cells = append(cells, j)
-		} else {
-			others = append(others, j)
-		}
-	}
+	cells, others, known := t.followed(follow)
 	if jobs.OneJob(t.spec) || jobs.Packs(t.spec) {
 		return t.crewFollowUps(cells, others, known, fed)
 	}
@@ -170,9 +167,29 @@ func (t *Tuning) followUps(follow []collect.FollowUp, maxArray int, fed bool) ([
 	return units, nil
 }
 
+// followed are the jobs that follow, cells and others, and what is known for each.
+func (t *Tuning) followed(follow []collect.FollowUp) (cells, others []record.Job, known map[string]collect.FollowUp) {
+	known = map[string]collect.FollowUp{}
+	for _, f := range follow {
+		j := jobs.Job(t.spec, f.Kind, f.Cell, f.Attempt)
+		j.Emulates, j.Avoid = f.Emulates, f.Avoid
+		known[j.ID] = f
+		if f.Kind == record.KindCell {
+			cells = append(cells, j)
+		} else {
+			others = append(others, j)
+		}
+	}
+	return cells, others, known
+}
+
 // Seen maps the scheduler's answer to the run's jobs. It is what collect is handed as Look. A status counts only with the id
 // that was recorded for its unit: a duplicate under the same name, left by an answer that was lost, is not the job.
 func (t *Tuning) Seen(ctx context.Context) ([]collect.Seen, error) {
+	if t.depot != nil {
+		seen, err := t.depot.Look(ctx)
+		return seen, t.schedulerError(err)
+	}
 	list, err := t.scheduler.List(ctx, t.Run.ID)
 	if err != nil {
 		return nil, t.schedulerError(err)
@@ -216,6 +233,9 @@ func (t *Tuning) cancelJobs(ctx context.Context, ids []string) error {
 	wanted := map[string]bool{}
 	for _, id := range ids {
 		wanted[id] = true
+	}
+	if t.depot != nil {
+		return t.schedulerError(t.depot.End(ctx, wanted))
 	}
 	units, err := t.recorded()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"vtune/cmd/vtune/internal/depot"
 	"vtune/cmd/vtune/internal/scripts"
 	"vtune/internal/diag"
 	"vtune/internal/fsx"
@@ -24,8 +25,8 @@ import (
 
 // Prepare makes the run that path (a spec, or a run directory) asks for, or opens the one to go on with. Nothing is submitted.
 func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return goOn(w, path, r)
+	if info, err := os.Stat(path); err == nil && info.IsDir() || depot.InBucket(path) {
+		return goOn(ctx, w, path, r)
 	}
 	r.SpecFile = path
 	s, err := LoadSpec(w, path)
@@ -44,7 +45,10 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 	if err != nil {
 		return nil, err
 	}
-	base := filepath.Join(baseDir(path, s), "auto-benchmark")
+	base, err := Base(w, path, s)
+	if err != nil {
+		return nil, err
+	}
 	const elsewhere = "results go below base in %s, relative to the spec's folder: name a folder of your own there, or copy the spec into one"
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, diag.Wrap(err, diag.Usage, fmt.Sprintf(elsewhere, path))
@@ -66,7 +70,7 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 	if !r.Another {
 		if dir, ok := unfinished(base, source); ok {
 			fmt.Fprintf(w.Err, "going on with %s, which is not over (--new starts another)\n", dir)
-			t, err := goOn(w, dir, r)
+			t, err := goOn(ctx, w, dir, r)
 			if err == nil {
 				t.written = path
 			}
@@ -76,12 +80,12 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 	if r.Slots <= 0 {
 		r.Slots = localSlots(s)
 	}
-	return w.newRun(base, r, s, source, PlanFor(s, caps, 0))
+	return w.newRun(ctx, base, r, s, source, PlanFor(s, caps, 0))
 }
 
 // goOn opens a run to submit what is left of it. What was settled when it was made cannot be asked for again.
-func goOn(w World, dir string, r Request) (*Tuning, error) {
-	t, err := Open(w, dir)
+func goOn(ctx context.Context, w World, dir string, r Request) (*Tuning, error) {
+	t, err := Open(ctx, w, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +105,12 @@ func goOn(w World, dir string, r Request) (*Tuning, error) {
 
 // handsFreeOn is an error where a scheduler cannot run a chain of links.
 func (r Request) handsFreeOn(w World, scheduler string) error {
-	if r.HandsFree == 0 || scheduler != "local" {
+	if r.HandsFree == 0 || scheduler == "slurm" {
 		return nil
+	}
+	if scheduler == "tpu" {
+		return diag.Wrap(errors.New("--hands-free is for runs on a Slurm cluster; there is no job for a link of the chain to be"), diag.Usage,
+			"leave --hands-free out and have `"+w.Program+" collect RUN` called every minute, by cron or a systemd timer, on a machine that stays up")
 	}
 	return diag.Wrap(errors.New("--hands-free is for runs on a cluster; the local scheduler lives on this machine, and so does what collects"),
 		diag.Usage, "leave --hands-free out and keep `"+w.Program+" collect --watch RUN` going")
@@ -130,7 +138,7 @@ func Offline(s *spec.Spec) jobs.Capabilities {
 	if s.Scheduler == "slurm" {
 		return jobs.Capabilities{Dependencies: true, MaxArray: 1001}
 	}
-	return jobs.Capabilities{Dependencies: true}
+	return jobs.Capabilities{Dependencies: s.Scheduler == "local"}
 }
 
 // localSlots are the GPUs of this machine, fewer if the spec wants fewer cells at once.
@@ -143,7 +151,7 @@ func localSlots(s *spec.Spec) int {
 }
 
 func capabilities(ctx context.Context, w World, s *spec.Spec, r Request) (jobs.Capabilities, error) {
-	sched, err := newScheduler(w.Env, "", record.Run{Scheduler: s.Scheduler, Slots: r.Slots}, s.Site)
+	sched, err := w.Scheduler(ctx, "", s, r.Slots)
 	if err != nil {
 		return jobs.Capabilities{}, err
 	}
@@ -193,7 +201,7 @@ func Render(w World, r Request, dir string) error {
 	}
 	t := &Tuning{
 		world: w, Dir: record.Dir(dir), spec: s, Plan: PlanFor(s, Offline(s), 0), templates: set,
-		Run: record.Run{ID: filepath.Base(dir), Scheduler: s.Scheduler, Program: w.Program},
+		Run: record.Run{ID: filepath.Base(dir), Scheduler: s.Scheduler, Program: w.Program, Bucket: depot.Place(s, filepath.Base(dir))},
 	}
 	if err := os.MkdirAll(t.Dir.Jobs(), 0o755); err != nil {
 		return err
@@ -211,6 +219,9 @@ func Render(w World, r Request, dir string) error {
 		if err := t.scripts().Unit(u, nil); err != nil {
 			return err
 		}
+	}
+	if jobs.Pooled(s) {
+		return t.renderRequests()
 	}
 	if r.HandsFree > 0 {
 		return t.scripts().Link(scripts.LinkJob(1))

@@ -1,6 +1,7 @@
 package tuning
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,9 +16,12 @@ import (
 
 // Repeat notes that cells are to be measured again, and returns those that nobody had asked for yet. It needs no lease: a record is
 // made once, whoever makes it, and whoever collects acts on it.
-func (t *Tuning) Repeat(w fleet.Wish) ([]record.Repeat, error) {
+func (t *Tuning) Repeat(ctx context.Context, w fleet.Wish) ([]record.Repeat, error) {
 	if t.foreign != nil {
 		return nil, t.foreign
+	}
+	if err := t.Pull(ctx); err != nil {
+		return nil, err
 	}
 	if _, err := os.Stat(t.Dir.Cancelled()); err == nil {
 		return nil, diag.Wrap(fmt.Errorf("run %s was cancelled", t.Dir), diag.Usage,
@@ -47,5 +51,5 @@ func (t *Tuning) Repeat(w fleet.Wish) ([]record.Repeat, error) {
 			asked = append(asked, r)
 		}
 	}
-	return asked, nil
+	return asked, t.Push(ctx)
 }

@@ -11,11 +11,14 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"vtune/cmd/vtune/internal/depot"
+	"vtune/cmd/vtune/internal/patience"
+	"vtune/cmd/vtune/internal/refusal"
+	"vtune/cmd/vtune/internal/secrets"
 	"vtune/internal/diag"
 	"vtune/internal/fsx"
 	"vtune/internal/proc"
@@ -48,6 +51,11 @@ func (w World) Getenv(name string) (string, bool) {
 	return "", false
 }
 
+// patiently does what a scheduler is needed for.
+func (w World) patiently(ctx context.Context, scheduler string, act func() error) error {
+	return patience.Patience{For: w.Patience, Now: w.Now, Say: w.Err}.Wait(ctx, scheduler, act)
+}
+
 // Tuning is an open run.
 type Tuning struct {
 	Dir  record.Dir
@@ -58,17 +66,19 @@ type Tuning struct {
 	spec      *spec.Spec
 	scheduler jobs.Scheduler
 	templates *templates.Set
-	written   string // the spec's file as the user named it; empty where a run was opened by its folder
-	foreign   error  // set where the run belongs to another user, who alone can submit its jobs
+	written   string       // the spec's file as the user named it; empty where a run was opened by its folder
+	depot     *depot.Depot // of a run in a bucket; nil: its directory is all there is
+	foreign   error        // set where the run belongs to another user, who alone can submit its jobs
 }
 
-// Open reads a run directory back. The effective spec is read, not the user's file: what a run means is fixed at submit.
-func Open(w World, path string) (*Tuning, error) {
-	abs, err := filepath.Abs(path)
+// Open reads a run back, by its directory or by its place in a bucket. The effective spec is read, not the user's file: what a run
+// means is fixed at submit.
+func Open(ctx context.Context, w World, path string) (*Tuning, error) {
+	dir, err := depot.Find(ctx, w.Getenv, w.Program, path, w.Err, w.Now)
 	if err != nil {
 		return nil, err
 	}
-	t := &Tuning{world: w, Dir: record.Dir(abs)}
+	t := &Tuning{world: w, Dir: dir}
 	if err := fsx.ReadJSON(t.Dir.Run(), &t.Run); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s is no run directory: it has no run.json", path)
@@ -81,11 +91,11 @@ func Open(w World, path string) (*Tuning, error) {
 	if t.spec, err = spec.Load(t.Dir.Effective()); err != nil {
 		return nil, err
 	}
-	return t, t.equip()
+	return t, t.equip(ctx)
 }
 
 // equip makes the parts that depend on the scheduler's kind.
-func (t *Tuning) equip() (err error) {
+func (t *Tuning) equip(ctx context.Context) (err error) {
 	if t.templates, err = templates.Load(existing(t.Dir.Templates())); err != nil {
 		return err
 	}
@@ -93,7 +103,10 @@ func (t *Tuning) equip() (err error) {
 	if err != nil {
 		return err
 	}
-	t.scheduler, err = newScheduler(withoutSecrets(env, t.spec), t.Dir, t.Run, t.spec.Site)
+	if t.Run.Bucket != "" {
+		return t.equipDepot(ctx)
+	}
+	t.scheduler, err = newScheduler(secrets.Without(env, t.spec), t.Dir, t.Run, t.spec.Site)
 	return err
 }
 
@@ -160,12 +173,20 @@ func (t *Tuning) submitter(ctx context.Context) (*jobs.Submitter, error) {
 	}, nil
 }
 
+// schedulerError gives an adapter's error the exit code and the hint that its kind deserves.
+func (t *Tuning) schedulerError(err error) error {
+	return refusal.Text{Dir: t.Dir, Place: t.Place(), Program: t.world.Program, Env: t.world.Env, Written: t.written}.Explain(err)
+}
+
+// Lease is what is held while a run is in one's hands.
+type Lease interface{ Release() error }
+
 // Lease makes this process the only one that submits and collects for the run.
-func (t *Tuning) Lease(ctx context.Context, doing string) (*fsx.Lease, error) {
+func (t *Tuning) Lease(ctx context.Context, doing string) (Lease, error) {
 	if t.foreign != nil {
 		return nil, t.foreign
 	}
-	l, err := t.world.lease(ctx, t.Dir.Collector(), doing)
+	l, err := t.lease(ctx, doing)
 	var held *fsx.HeldError
 	if errors.As(err, &held) {
 		return nil, diag.Wrap(fmt.Errorf("run %s is in other hands: %w", t.Dir, err), diag.Busy,
@@ -175,23 +196,35 @@ func (t *Tuning) Lease(ctx context.Context, doing string) (*fsx.Lease, error) {
 }
 
 func (w World) lease(ctx context.Context, dir, doing string) (*fsx.Lease, error) {
-	self, err := proc.Self()
+	cfg, err := leaseFor(doing)
 	if err != nil {
 		return nil, err
+	}
+	return fsx.Acquire(ctx, dir, cfg)
+}
+
+// leaseFor is how this process holds something.
+func leaseFor(doing string) (fsx.LeaseConfig, error) {
+	self, err := proc.Self()
+	if err != nil {
+		return fsx.LeaseConfig{}, err
 	}
 	start, err := json.Marshal(self)
 	if err != nil {
-		return nil, err
+		return fsx.LeaseConfig{}, err
 	}
-	return fsx.Acquire(ctx, dir, fsx.LeaseConfig{
+	return fsx.LeaseConfig{
 		Me:   fsx.Owner{Host: self.Host, User: UserName(), PID: self.PID, Start: string(start), Doing: doing},
 		Beat: 10 * time.Second, Stale: time.Minute, Alive: alive,
-	})
+	}, nil
 }
 
 // Holder is the process that has the run in its hands, as far as can be seen from here; nil: none.
-func (t *Tuning) Holder() *fsx.Owner {
+func (t *Tuning) Holder(ctx context.Context) *fsx.Owner {
 	o, held := fsx.Holder(t.Dir.Collector())
+	if t.depot != nil {
+		o, held = t.depot.Holder(ctx)
+	}
 	if host, _ := os.Hostname(); !held || o.Host == host && !alive(o) {
 		return nil
 	}

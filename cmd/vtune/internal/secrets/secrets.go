@@ -1,4 +1,5 @@
-package tuning
+// Package secrets reads what a spec names as secrets, and keeps it out of everything but the one file that is theirs.
+package secrets
 
 import (
 	"bufio"
@@ -14,18 +15,18 @@ import (
 	"vtune/internal/spec"
 )
 
-// secrets is the text of the 0600 file that the scripts source; nil without any. The values stand nowhere else: the environment
+// Text is the text of the 0600 file that the scripts source; nil without any. The values stand nowhere else: the environment
 // that goes to the scheduler is without them.
-func (w World) secrets(specFile string, s *spec.Spec) (text []byte, err error) {
+func Text(getenv func(string) (string, bool), specFile string, s *spec.Spec) (text []byte, err error) {
 	if len(s.Server.Secrets) == 0 {
 		return nil, nil
 	}
-	kept, err := w.secretsFile(specFile, s.Server.SecretsFile)
+	kept, err := readFile(getenv, specFile, s.Server.SecretsFile)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range s.Server.Secrets {
-		value, ok := w.Getenv(name)
+		value, ok := getenv(name)
 		if !ok {
 			value, ok = kept[name]
 		}
@@ -45,14 +46,14 @@ func (w World) secrets(specFile string, s *spec.Spec) (text []byte, err error) {
 	return text, nil
 }
 
-// secretsFile reads NAME=value lines, with or without export, and with or without quotes around the whole value. It is no shell: $
+// readFile reads NAME=value lines, with or without export, and with or without quotes around the whole value. It is no shell: $
 // means $. A file that others may read is refused, as ssh refuses such a key.
-func (w World) secretsFile(specFile, path string) (map[string]string, error) {
+func readFile(getenv func(string) (string, bool), specFile, path string) (map[string]string, error) {
 	if path == "" {
 		return nil, nil
 	}
 	if below, ok := strings.CutPrefix(path, "~/"); ok {
-		home, _ := w.Getenv("HOME")
+		home, _ := getenv("HOME")
 		path = filepath.Join(home, below)
 	} else if !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(specFile), path)
@@ -90,8 +91,8 @@ func (w World) secretsFile(specFile, path string) (map[string]string, error) {
 	return found, nil
 }
 
-// withoutSecrets is what of an environment may go to a scheduler, which may keep it, and into environment.json.
-func withoutSecrets(env []string, s *spec.Spec) []string {
+// Without is what of an environment may go to a scheduler, which may keep it, and into environment.json.
+func Without(env []string, s *spec.Spec) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
 		return slices.Contains(s.Server.Secrets, name)

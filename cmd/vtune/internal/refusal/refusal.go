@@ -1,4 +1,5 @@
-package tuning
+// Package refusal says to a person what a scheduler's error means: what to do about it, and which line of the spec has caused it.
+package refusal
 
 import (
 	"errors"
@@ -8,28 +9,38 @@ import (
 	"strings"
 
 	"vtune/internal/diag"
+	"vtune/internal/record"
 	"vtune/internal/spec"
 	"vtune/internal/spec/sites"
 	"vtune/jobs"
 )
 
-// schedulerError gives an adapter's error the exit code and the hint that its kind deserves.
-func (t *Tuning) schedulerError(err error) error {
-	again := fmt.Sprintf("nothing is lost: %s submit %s goes on from here and submits nothing twice", t.world.Program, t.Dir)
+// Text is what a refused run was asked for with.
+type Text struct {
+	Dir     record.Dir
+	Place   string // where people find the run
+	Program string
+	Env     []string
+	Written string // the spec's file as the user named it; empty where a run was opened by its folder
+}
+
+// Explain gives an adapter's error the exit code and the hint that its kind deserves.
+func (t Text) Explain(err error) error {
+	again := fmt.Sprintf("nothing is lost: %s submit %s goes on from here and submits nothing twice", t.Program, t.Place)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, jobs.ErrRefused):
-		return diag.Wrap(err, diag.Scheduler, t.refusalHint(err.Error()))
+		return diag.Wrap(err, diag.Scheduler, t.hint(err.Error()))
 	case errors.Is(err, jobs.ErrUnavailable), errors.Is(err, jobs.ErrAmbiguous), errors.Is(err, jobs.ErrBackpressure):
 		return diag.Wrap(err, diag.Scheduler, again)
 	}
 	return err
 }
 
-// refusalHint names the line of the spec, or of its site file, that a scheduler's words most likely mean. The most telling words come
+// hint names the line of the spec, or of its site file, that a scheduler's words most likely mean. The most telling words come
 // first: every refusal for a partition says something of nodes.
-func (t *Tuning) refusalHint(words string) string {
+func (t Text) hint(words string) string {
 	words = strings.ToLower(words)
 	places := t.places()
 	for _, k := range []struct {
@@ -58,14 +69,14 @@ func (t *Tuning) refusalHint(words string) string {
 }
 
 // places are where the user wrote what the spec says: in the file that was submitted, if it is what it was, or in its copy.
-func (t *Tuning) places() map[string]diag.Pos {
+func (t Text) places() map[string]diag.Pos {
 	data, err := os.ReadFile(t.Dir.Spec())
 	if err != nil {
 		return nil
 	}
 	file := t.Dir.Spec()
-	if now, err := os.ReadFile(t.written); err == nil && string(now) == string(data) {
-		file = t.written
+	if now, err := os.ReadFile(t.Written); err == nil && string(now) == string(data) {
+		file = t.Written
 	}
-	return spec.Locate(filepath.Clean(file), data, sites.FoldersOf(t.world.Env).Read)
+	return spec.Locate(filepath.Clean(file), data, sites.FoldersOf(t.Env).Read)
 }

@@ -1,0 +1,45 @@
+package scripts
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// CopyAgent puts this very program into the run: what runs on a node is what was submitted, whatever is installed by then.
+func CopyAgent(to string) (sum string, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	in, err := os.Open(self)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	_, err = io.Copy(io.MultiWriter(out, h), in)
+	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
+		return "", fmt.Errorf("copy the agent: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// CopyTemplates keeps the templates that a site has of its own; from may be empty.
+func CopyTemplates(from, to string) error {
+	if from == "" {
+		return nil
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("copy the templates: %w", err)
+	}
+	return nil
+}
