@@ -83,7 +83,7 @@ func (d *decoder) derive(fs []field, prefix string) {
 		switch {
 		case f.Group != nil:
 			d.derive(f.Group, path)
-		case d.seen[path] != nil || !restsOnOthers(f) || ofOtherMethod(f, d.spec) || ofOtherScheduler(f, d.spec):
+		case d.seen[path] != nil || !restsOnOthers(f) || ofOtherMethod(f, d.spec): // what is of another scheduler, checkSchedulers takes out
 		case f.Derive != nil:
 			d.value(f, tree.Literal(f.Derive(d.spec)), path)
 		case f.Default != "":

@@ -181,6 +181,9 @@ func TestAPageOfASiteIsASiteFile(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, page)
 		}
 	}
+	if strings.Contains(string(page), "accelerator_type:") {
+		t.Errorf("keys that no Slurm cluster has:\n%s", page)
+	}
 	if strings.Contains(string(page), "use:") || strings.Contains(string(page), "flags:") {
 		t.Errorf("keys that a site file has not:\n%s", page)
 	}
