@@ -157,7 +157,7 @@ func (m *machine) vanish() {
 		}
 		for _, path := range environments {
 			data, _ := os.ReadFile(path) // of another's process, or of none any more
-			if bytes.Contains(data, []byte("VTUNE_STATE_DIR="+m.state+"\x00")) {
+			if bytes.Contains(data, []byte("="+m.state+"\x00")) {
 				var pid int
 				fmt.Sscanf(path, "/proc/%d/", &pid)
 				left = syscall.Kill(pid, syscall.SIGKILL) == nil || left
@@ -166,14 +166,21 @@ func (m *machine) vanish() {
 	}
 }
 
-func (m *machine) boot() (string, error) {
+func (m *machine) script() string {
 	m.Helper()
 	script, err := load(m.T, "").Render(templates.TPUStartup, m.view)
 	if err != nil {
 		m.Fatal(err)
 	}
+	return string(script)
+}
+
+func (m *machine) boot() (string, error) { return m.bootWith(m.script()) }
+
+func (m *machine) bootWith(script string) (string, error) {
+	m.Helper()
 	path := filepath.Join(m.TempDir(), "startup-script")
-	write(m.T, path, string(script))
+	write(m.T, path, script)
 	cmd := exec.Command(path)
 	cmd.Env = m.env
 	out, err := cmd.CombinedOutput()
@@ -197,18 +204,28 @@ func (m *machine) read(path string) string {
 	return string(data)
 }
 
-func (m *machine) await(what string, done func() bool) {
-	m.Helper()
+func eventually(done func() bool) bool {
 	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			logs := ""
-			found, _ := filepath.Glob(m.dir("*.log"))
-			for _, f := range found {
-				logs += f + ":\n" + m.read(f)
-			}
-			m.Fatalf("waited for %s\n%s\n%q", what, logs, m.calls)
+			return false
 		}
 	}
+	return true
+}
+
+func (m *machine) await(what string, done func() bool) {
+	m.Helper()
+	if eventually(done) {
+		return
+	}
+	logs := ""
+	found, _ := filepath.Glob(m.dir("*.log"))
+	for _, f := range found {
+		logs += f + ":\n" + m.read(f)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.Fatalf("waited for %s\n%s\n%q", what, logs, m.calls)
 }
 
 func (m *machine) awaitFile(name string) string {
@@ -333,6 +350,44 @@ func TestAMachineThatIsStartedAgainGoesOn(t *testing.T) {
 	}
 	if m.object("a b/run/jobs/pool-1/done.json") != nil {
 		t.Error("a machine that vanished is said to be done")
+	}
+}
+
+// systemd runs a unit with an environment of its own and not as a child of the script; a unit of a name that is there is refused.
+const systemdRun = `#!/bin/bash
+while [[ $1 == --* ]]; do
+  case $1 in
+    --quiet | --collect | --property=OOMScoreAdjust=-900) ;;
+    --unit=*) unit=${1#*=} ;;
+    *) echo "systemd-run stand-in: $1?" >&2; exit 2 ;;
+  esac
+  shift
+done
+mkdir "$VTUNE_STATE_DIR/units/$unit.service" || exit 1
+env -i PATH=/usr/bin:/bin MARK="$VTUNE_STATE_DIR" setsid "$@" </dev/null >/dev/null 2>&1 &
+`
+
+// Where systemd runs, the machine's processes are units of it. What is machine-wide is put into a folder here.
+func TestWhereSystemdRunsItKeepsTheMachinesProcesses(t *testing.T) {
+	m := newMachine(t, "exec sleep 1000")
+	units := filepath.Join(m.state, "units")
+	if err := os.MkdirAll(units, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(m.bin, "systemd-run"), systemdRun)
+	write(t, filepath.Join(m.bin, "systemctl"), "#!/bin/bash\n[ \"$1 $2\" = 'is-active --quiet' ] && [ -d \"$VTUNE_STATE_DIR/units/$3\" ]\n")
+	script := strings.Replace(m.script(), `[ -z "${VTUNE_STATE_DIR-}" ] && [ -d /run/systemd/system ]`, `[ -d "$VTUNE_STATE_DIR" ]`, 1)
+	for range 2 {
+		if out, err := m.bootWith(script); err != nil || out != "" {
+			t.Fatalf("%v:\n%s", err, out)
+		}
+	}
+	if got := m.awaitFile("args"); got != m.args("1") {
+		t.Errorf("the worker got %q", got)
+	}
+	found, err := filepath.Glob(filepath.Join(units, "*"))
+	if want := []string{filepath.Join(units, "vtune-expire.service"), filepath.Join(units, "vtune-work.service")}; err != nil || !slices.Equal(found, want) {
+		t.Errorf("units %q, %v", found, err)
 	}
 }
 
