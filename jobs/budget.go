@@ -24,15 +24,16 @@ func (b Budget) Left() float64 {
 }
 
 func cost(r record.Resource) float64 {
-	seconds := float64(r.MaxRun)
+	seconds, from := float64(r.MaxRun), r.Seen
+	if from.IsZero() {
+		from = r.Asked
+	}
 	switch {
 	case r.Ended.IsZero():
 	case r.Cause == record.CauseLaunch && r.Seen.IsZero():
 		seconds = 0 // nothing of it ever ran
-	case r.Seen.IsZero():
-		seconds = min(seconds, r.Ended.Sub(r.Asked).Seconds())
-	default:
-		seconds = min(seconds, r.Ended.Sub(r.Seen).Seconds())
+	case !r.Ended.Before(from): // else two who look have clocks that differ, and how long it ran is not known
+		seconds = min(seconds, r.Ended.Sub(from).Seconds())
 	}
 	return ChipHours(1, r.Chips, seconds)
 }

@@ -21,9 +21,6 @@ func (s Site) MemoryMB() int {
 // MaxRunSeconds is how long a machine may live.
 func (t TPU) MaxRunSeconds() int { return int(word.DurationSeconds(t.MaxRunDuration)) }
 
-// ValidUntilSeconds is how long a request may wait for its machine; 0: for ever.
-func (t TPU) ValidUntilSeconds() int { return int(word.DurationSeconds(t.ValidUntil)) }
-
 // StartSeconds is how long a server may take to start.
 func (s Server) StartSeconds() float64 { return word.DurationSeconds(s.StartTimeout) }
 

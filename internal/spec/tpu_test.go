@@ -33,9 +33,6 @@ func TestASpecForTPUsHasTheirDefaults(t *testing.T) {
 	if seconds := s.Site.TPU.MaxRunSeconds(); seconds != 4*3600 {
 		t.Errorf("a machine lives for %d s", seconds)
 	}
-	if seconds := s.Site.TPU.ValidUntilSeconds(); seconds != 0 {
-		t.Errorf("a request waits for %d s", seconds)
-	}
 }
 
 func TestAMachineForEachCellHasNoColumns(t *testing.T) {
