@@ -13,8 +13,8 @@ type Budget struct {
 // leastRun is the shortest life that is worth a machine, in s: less is spent on its start.
 const leastRun = 10 * 60
 
-// Left is what no machine can spend any more. One that lives may spend all of its time; one that has ended has spent what it was seen to
-// run, or, where it was not seen to begin, all the time since it was asked for.
+// Left is what no machine can spend any more. One that lives may spend all of its time; one that has ended has spent it from when it was
+// last seen waiting, or, where nobody saw that, from when it was asked for.
 func (b Budget) Left() float64 {
 	left := b.ChipHours
 	for _, r := range b.Asked {
@@ -24,7 +24,7 @@ func (b Budget) Left() float64 {
 }
 
 func cost(r record.Resource) float64 {
-	seconds, from := float64(r.MaxRun), r.Seen
+	seconds, from := float64(r.MaxRun), r.From
 	if from.IsZero() {
 		from = r.Asked
 	}

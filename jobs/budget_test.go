@@ -20,7 +20,7 @@ func anyResource() *rapid.Generator[record.Resource] {
 		}
 		r.Asked = noon
 		if rapid.Bool().Draw(t, "begun") {
-			r.Seen = at("seen")
+			r.From, r.Seen = at("from"), at("seen")
 		}
 		if rapid.Bool().Draw(t, "over") {
 			r.Ended = at("ended")
@@ -74,12 +74,13 @@ func TestWhatAnEndedMachineHasCost(t *testing.T) {
 		r    record.Resource
 		want float64
 	}{
-		{"seen to run for an hour", record.Resource{Asked: at(0), Seen: at(60), Ended: at(120)}, 8},
+		{"seen waiting for an hour", record.Resource{Asked: at(0), From: at(60), Seen: at(90), Ended: at(120)}, 8},
+		{"not looked at for three of four hours", record.Resource{Asked: at(0), From: at(0), Seen: at(180), Ended: at(240)}, 32},
 		{"never seen, over after two", record.Resource{Asked: at(0), Ended: at(120)}, 16},
 		{"never given", record.Resource{Asked: at(0), Ended: at(120), Cause: record.CauseLaunch}, 0},
-		{"ended before it was seen to run, by another clock", record.Resource{Asked: at(0), Seen: at(60), Ended: at(10)}, 32},
+		{"ended before it was seen to run, by another clock", record.Resource{Asked: at(0), From: at(60), Ended: at(10)}, 32},
 		{"ended before it was asked for, by another clock", record.Resource{Asked: at(0), Ended: at(-50)}, 32},
-		{"found long after its end", record.Resource{Asked: at(0), Seen: at(10), Ended: at(3000)}, 32},
+		{"found long after its end", record.Resource{Asked: at(0), From: at(10), Ended: at(3000)}, 32},
 	} {
 		c.r.Chips, c.r.MaxRun = 8, 4*3600
 		if got := cost(c.r); got != c.want {
@@ -90,7 +91,7 @@ func TestWhatAnEndedMachineHasCost(t *testing.T) {
 
 func TestAReplacementGetsWhatIsLeftAndBelowTenMinutesThereIsNone(t *testing.T) {
 	spent := func(minutes int) Budget {
-		r := record.Resource{Chips: 8, MaxRun: 4 * 3600, Asked: noon, Seen: noon, Ended: noon.Add(time.Duration(minutes) * time.Minute)}
+		r := record.Resource{Chips: 8, MaxRun: 4 * 3600, Asked: noon, From: noon, Seen: noon, Ended: noon.Add(time.Duration(minutes) * time.Minute)}
 		return Budget{ChipHours: 32, Asked: []record.Resource{r}}
 	}
 	for _, c := range []struct{ spent, each, n int }{{0, 4 * 3600, 1}, {60, 3 * 3600, 1}, {230, 600, 1}, {231, 0, 0}, {240, 0, 0}} {

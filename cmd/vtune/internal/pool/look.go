@@ -131,6 +131,7 @@ func (p *Pool) machine(ctx context.Context, u Unit, s jobs.Status, listed bool, 
 		}
 	default:
 		f = jobs.Fate{Word: s.Word, Reason: s.Reason}
+		p.waiting[u.ID] = p.Now().UTC()
 	}
 	if !listed {
 		if f.Over {
@@ -180,7 +181,10 @@ func (p *Pool) gone(unit string) (f jobs.Fate, known bool) {
 func (p *Pool) running(ctx context.Context, u Unit, s jobs.Status, r *record.Resource, w *mirror.WorkerSeen) (jobs.Fate, error) {
 	f := jobs.Fate{Word: s.Word, Reason: s.Reason}
 	if r.Seen.IsZero() {
-		r.Seen = p.Now()
+		r.Seen, r.From = p.Now().UTC(), r.Asked
+		if at, waited := p.waiting[u.ID]; waited {
+			r.From = at
+		}
 		if err := fsx.PublishJSON(p.Dir.Resource(u.ID), r); err != nil {
 			return f, err
 		}

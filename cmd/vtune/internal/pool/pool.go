@@ -61,11 +61,12 @@ type Config struct {
 type Pool struct {
 	Config
 	missing map[string]time.Time // machines that are out and not listed: since when
+	waiting map[string]time.Time // machines that were seen waiting: when last
 	removed map[string]time.Time // machines whose deletion was asked for: when
 }
 
 // New is the pool of c.
-func New(c Config) *Pool { return &Pool{c, map[string]time.Time{}, map[string]time.Time{}} }
+func New(c Config) *Pool { return &Pool{c, map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}} }
 
 // Capabilities implements jobs.Scheduler.
 func (p *Pool) Capabilities(ctx context.Context) (jobs.Capabilities, error) {
