@@ -28,13 +28,17 @@ import (
 
 const testBucket = "vtune-test"
 
-// at opens the test's bucket at an endpoint; its pauses are short.
+// smallChunk is the least that Google takes.
+const smallChunk = 256 << 10
+
+// at opens the test's bucket at an endpoint; its pauses are short, and small files are large for it.
 func at(t testing.TB, endpoint string) *Bucket {
 	t.Helper()
 	b, err := open(t.Context(), testBucket, gcp.Options{Env: buckettest.Env(endpoint), WaitMin: time.Millisecond, WaitMax: 5 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.atOnce, b.chunk = 64<<10, smallChunk
 	return b
 }
 
@@ -86,7 +90,7 @@ func wantContent(t testing.TB, b *Bucket, name, want string) Object {
 		t.Fatal(err)
 	}
 	if string(data) != want {
-		t.Fatalf("%s is %q, want %q", name, data, want)
+		t.Fatalf("%s is %.60q (%d bytes), want %.60q", name, data, len(data), want)
 	}
 	return o
 }
@@ -308,7 +312,7 @@ func suite(t *testing.T, s server) {
 		b, prefix := s.bucket(t)
 		dir := t.TempDir()
 		up, down := filepath.Join(dir, "up"), filepath.Join(dir, "down")
-		for _, size := range []int{0, 100, atOnce, atOnce + 1, chunk, 2*chunk + 12345} {
+		for _, size := range []int{0, 100, 64 << 10, 64<<10 + 1, smallChunk, 5*smallChunk + 12345} {
 			data := make([]byte, size)
 			rand.Read(data)
 			if err := os.WriteFile(up, data, 0o600); err != nil {

@@ -62,7 +62,7 @@ func (b *Bucket) PutFile(ctx context.Context, name, path string, generation int6
 		return Object{}, err
 	}
 	size := info.Size()
-	if size <= atOnce {
+	if size <= b.atOnce {
 		data := make([]byte, size)
 		if _, err := io.ReadFull(io.NewSectionReader(f, 0, size), data); err != nil {
 			return Object{}, fmt.Errorf("%s: %w", path, err)
@@ -76,7 +76,7 @@ func (b *Bucket) PutFile(ctx context.Context, name, path string, generation int6
 	return b.write(ctx, write{
 		name: name, generation: generation, size: size, sum: sum.Sum32(), chunked: true,
 		media: func(c *storage.ObjectsInsertCall) context.CancelFunc {
-			c.Media(io.NewSectionReader(f, 0, size), googleapi.ContentType(contentType(name)), googleapi.ChunkSize(chunk),
+			c.Media(io.NewSectionReader(f, 0, size), googleapi.ContentType(contentType(name)), googleapi.ChunkSize(b.chunk),
 				googleapi.ChunkRetryDeadline(chunkPatience), googleapi.ChunkTransferTimeout(chunkPatience))
 			// Beyond these the library takes an answer that did not come at all for final.
 			c.Context(ctx).WithRetry(nil, func(err error) bool { return err != nil && ctx.Err() == nil && judge(err) != refused })
