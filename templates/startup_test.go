@@ -295,6 +295,36 @@ func TestAMachineFetchesItsAgentAndRunsTheWorker(t *testing.T) {
 	}
 }
 
+// Names that bash would act upon if it saw more than words in them arrive as they were, in arguments, paths, URLs and JSON.
+func TestNamesOnAMachineStayWords(t *testing.T) {
+	m := newMachine(t, "")
+	m.view.Run, m.view.Machine.Unit = "it's $(touch owned) `touch owned` \"1\"\n&", "u\"1\" $(touch owned); 'x' + %41 \\"
+	m.mustBoot()
+	unit := m.view.Machine.Unit
+	want := strings.Join([]string{"1", "worker", "--bucket", "gs://bucket 1/a b/run", "--unit", unit, "--dir", filepath.Join(m.state, m.view.Run)}, "\n") + "\n"
+	m.await("the worker", func() bool { return m.read(filepath.Join(m.state, "args")) == want })
+	var done record.Done
+	var manifest record.Manifest
+	m.await("its end", func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for name, data := range m.objects {
+			if strings.HasPrefix(name, "a b/run/events/") && strings.HasSuffix(name, "-"+unit+"-script-000001.json") {
+				return json.Unmarshal(data, &manifest) == nil && json.Unmarshal(m.objects["a b/run/jobs/"+unit+"/done.json"], &done) == nil
+			}
+		}
+		return false
+	})
+	if done.Unit != unit || manifest.Writer != unit+"-script" || len(manifest.Files) != 1 || manifest.Files[0].Path != "jobs/"+unit+"/done.json" {
+		t.Errorf("%+v\n%+v", done, manifest)
+	}
+	for _, dir := range []string{".", m.state, filepath.Join(m.state, m.view.Run)} {
+		if _, err := os.Stat(filepath.Join(dir, "owned")); err == nil {
+			t.Errorf("a name was run, in %s", dir)
+		}
+	}
+}
+
 func TestAWorkersOwnLastWordStands(t *testing.T) {
 	m := newMachine(t, "")
 	m.objects["a b/run/jobs/pool-1/done.json"] = []byte(`{"schema":1,"unit":"pool-1","exit_code":"0:0","message":"all is done"}`)
@@ -334,7 +364,11 @@ func TestAMachineThatIsStartedAgainGoesOn(t *testing.T) {
 	m.mustBoot()
 	m.awaitFile("args")
 	deadline := m.read(m.dir("deadline"))
-	m.mustBoot() // twice at once: the second does not run a second worker
+	again := exec.Command("timeout", "20", "/bin/bash", m.dir("machine"), "work") // as the script begins it, twice at once
+	again.Env = m.env
+	if out, err := again.CombinedOutput(); err != nil || m.read(m.dir("boots")) != "1\n" {
+		t.Errorf("a second worker beside the first: %v: %s, boots %s", err, out, m.read(m.dir("boots")))
+	}
 	m.vanish()
 	os.Remove(filepath.Join(m.state, "args"))
 	m.view.Machine.MaxRun = 7200

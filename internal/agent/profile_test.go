@@ -107,3 +107,23 @@ func TestATPUIsTunedUpToItsWinnersTrace(t *testing.T) {
 		t.Errorf("%s", res.Profile[0])
 	}
 }
+
+// The hosts of a slice are brought together by a program of the run, which is elsewhere on each machine.
+func TestAServerOfASliceIsStartedByTheRunsOwnProgram(t *testing.T) {
+	r := newRun(t)
+	a := unlimited(r.tuned(record.KindCell, 1))
+	r.onTPU(&a)
+	a.Server.Launch, a.Server.Nodes = "bin/launch", 4
+	if err := os.MkdirAll(filepath.Dir(r.dir.Launch()), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.dir.Launch(), []byte("#!/bin/bash\necho brought together\nexec \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if res := r.do(a, diag.OK); res.Outcome != record.OutcomeDone {
+		t.Fatalf("%+v", res)
+	}
+	if log := r.read(r.dir.Rel(r.dir.Attempt(a.Kind, a.Cell.ID, 1).ServerLog())); !bytes.Contains(log, []byte("brought together")) {
+		t.Errorf("%s", log)
+	}
+}

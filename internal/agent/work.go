@@ -53,6 +53,9 @@ func newWork(c Config, a record.Assignment, mark string) *work {
 	if a.Kind == record.KindCell {
 		w.result.Cell = a.Cell.ID
 	}
+	if launch := a.Server.Launch; launch != "" && !filepath.IsAbs(launch) { // the run is elsewhere on each machine of a pool
+		w.a.Server.Launch = filepath.Join(string(c.Dir), launch)
+	}
 	w.health = w.watch()
 	return w
 }

@@ -54,7 +54,7 @@ type ProfileTarget struct {
 // Server is how vLLM is started; the flags that vtune sets itself are not in Flags.
 type Server struct {
 	Command             []string          `json:"command"`          // executable or prefix, e.g. ["vllm"]
-	Launch              string            `json:"launch,omitempty"` // program that starts the command on every node; empty: one node
+	Launch              string            `json:"launch,omitempty"` // program that starts the command on every node, absolute or relative to the run; empty: one node
 	Environment         map[string]string `json:"environment,omitempty"`
 	Flags               []string          `json:"flags,omitempty"`
 	Model               string            `json:"model"`
