@@ -10,6 +10,7 @@ import (
 	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/diag"
+	"vtune/internal/record"
 	"vtune/internal/spec"
 	"vtune/jobs"
 	"vtune/jobs/local"
@@ -38,7 +39,7 @@ func newPlan(a *app) *cobra.Command {
 			case asDot:
 				return screen.Graph(a.out, p)
 			}
-			return errors.Join(screen.Plan(a.out, s, p, serversAtOnce(s, slots)), a.worstCase(s, p))
+			return errors.Join(screen.Plan(a.out, s, p, serversAtOnce(s, p, slots)), a.worstCase(s, p))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
@@ -56,7 +57,11 @@ func printJSON(w io.Writer, v any) error {
 }
 
 // serversAtOnce is how many servers may be up at a time; 0: as many as there are jobs.
-func serversAtOnce(s *spec.Spec, slots int) int {
+func serversAtOnce(s *spec.Spec, p record.Plan, slots int) int {
+	if jobs.Pooled(s) {
+		machines, _ := jobs.WorstCase(p, 1)
+		return machines
+	}
 	if s.Scheduler != "local" {
 		return s.Site.MaxParallel
 	}

@@ -66,7 +66,9 @@ type Pool struct {
 }
 
 // New is the pool of c.
-func New(c Config) *Pool { return &Pool{c, map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}} }
+func New(c Config) *Pool {
+	return &Pool{c, map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}}
+}
 
 // Capabilities implements jobs.Scheduler.
 func (p *Pool) Capabilities(ctx context.Context) (jobs.Capabilities, error) {

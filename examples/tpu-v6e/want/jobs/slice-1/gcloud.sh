@@ -1,0 +1,3 @@
+#!/bin/sh
+# The same request by hand. What a machine needs of the run must be in its bucket before.
+gcloud compute tpus queued-resources create vt-run-slice-1 --async '--project=my-project' '--zone=us-east5-b' '--node-id=vt-run-slice-1' '--accelerator-type=v6e-8' '--runtime-version=v2-alpha-tpuv6e' '--service-account=tuner@my-project.iam.gserviceaccount.com' '--scopes=https://www.googleapis.com/auth/cloud-platform' '--labels=vtune-attempt=1,vtune-run=run,vtune-spec=$HASH,vtune-unit=slice-1' '--metadata=vtune-name=vt-run-slice-1' '--metadata-from-file=startup-script=$RUN/jobs/slice-1/script' --spot '--valid-until-duration=21600s'
