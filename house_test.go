@@ -51,18 +51,12 @@ var edges = map[string][]string{
 	"internal/agent": {"internal/aboard", "internal/client", "internal/diag", "internal/fsx", "internal/hardware", "internal/ledger", "internal/proc", "internal/record", "internal/search",
 		"internal/serving", "internal/vllm", "internal/vocab"},
 
-	"templates":     {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
-	"jobs":          {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
-	"jobs/jobstest": {"internal/record", "jobs"},
-	"jobs/local":    {"internal/fsx", "internal/proc", "internal/record", "jobs"},
-	"jobs/slurm":    {"internal/record", "internal/shell", "jobs"},
-
-	"jobs/tpu":                 {"internal/fsx", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
-	"jobs/tpu/tputest":         {"internal/proc", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/schema", "jobs/tpu/tputest/token"},
-	"jobs/tpu/tputest/machine": {"internal/proc"},
-	"jobs/tpu/tputest/schema":  {},
-	"jobs/tpu/tputest/token":   {},
-
+	"jobs/tpu":         {"internal/fsx", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
+	"templates":        {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
+	"jobs":             {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
+	"jobs/jobstest":    {"internal/record", "jobs"},
+	"jobs/local":       {"internal/fsx", "internal/proc", "internal/record", "jobs"},
+	"jobs/slurm":       {"internal/record", "internal/shell", "jobs"},
 	"collect/chain":    {"internal/fsx", "internal/record"},
 	"collect":          {"collect/chain", "collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
 	"collect/doorbell": {"internal/fsx", "internal/record"},
@@ -72,6 +66,12 @@ var edges = map[string][]string{
 	"internal/doctor":  {"internal/record", "internal/spec", "jobs", "jobs/slurm"},
 	"internal/exam":    {"internal/doctor", "internal/fsx", "internal/proc", "internal/record", "internal/vocab"},
 	"internal/survey":  {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
+
+	"jobs/tpu/tputest":         {"internal/proc", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/schema", "jobs/tpu/tputest/token"},
+	"jobs/tpu/tputest/gate":    {},
+	"jobs/tpu/tputest/machine": {"internal/proc"},
+	"jobs/tpu/tputest/schema":  {},
+	"jobs/tpu/tputest/token":   {},
 
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
@@ -94,7 +94,7 @@ var edges = map[string][]string{
 // effects are imports from outside that only some packages may have.
 var effects = map[string][]string{
 	"os/exec":                         {"internal/proc", "jobs/local", "jobs/slurm", "cmd/vllm-sim/internal/engine"},
-	"net/http":                        {"internal/exam", "internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server", "jobs/tpu", "jobs/tpu/tputest", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/token"},
+	"net/http":                        {"internal/exam", "internal/load", "internal/load/wire", "internal/vllm", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server", "jobs/tpu", "jobs/tpu/tputest", "jobs/tpu/tputest/gate", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/token"},
 	"text/template":                   {"templates"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
 	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/tree"},
@@ -106,7 +106,7 @@ var effects = map[string][]string{
 
 // calls are functions that only some packages may call.
 var calls = map[string][]string{
-	`\btime\.Now\b`: {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "cmd/vllm-sim/internal/server", "collect", "internal/agent", "internal/exam", "internal/fsx", "internal/load", "internal/proc", "internal/vllm", "jobs/local", "jobs/tpu/tputest", "jobs/tpu/tputest/token"},
+	`\btime\.Now\b`: {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/cli", "cmd/vllm-sim/internal/engine", "cmd/vllm-sim/internal/server", "collect", "internal/agent", "internal/exam", "internal/fsx", "internal/load", "internal/proc", "internal/vllm", "jobs/local", "jobs/tpu/tputest", "jobs/tpu/tputest/gate", "jobs/tpu/tputest/token"},
 	`\bos\.Exit\b`:  {"cmd/bench-tuner", "cmd/vtune", "cmd/vllm-sim"},
 	`\blog\.Fatal`:  {},
 	`\bpanic\(`:     {},

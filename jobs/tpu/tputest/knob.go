@@ -11,6 +11,14 @@ import (
 // refusal is a resource that shall not be provisioned.
 type refusal struct{ id, message string }
 
+// Give adds to the environment of the machines that are made from now on: a gate's address, for one, which needs the tokens of a
+// server that is there already.
+func (s *Server) Give(env ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.o.Env = append(s.o.Env, env...)
+}
+
 // Quota is how many resources may exist, in whatever state; -1: any number.
 func (s *Server) Quota(n int) {
 	s.mu.Lock()

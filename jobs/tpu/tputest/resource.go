@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -145,10 +146,12 @@ func (s *Server) kick() {
 	}
 }
 
+// tryProvision gives a resource its place if there is one, and none older still wants it.
 func (s *Server) tryProvision(r *resource) {
 	held := 0
 	for _, other := range s.resources {
-		if other.holds() {
+		pending := other.state == Creating || other.state == Accepted || other.state == Waiting
+		if other.holds() || pending && other.number < r.number {
 			held++
 		}
 	}
@@ -241,6 +244,9 @@ func (s *Server) build(r *resource) error {
 	if r.gone {
 		return errors.New("the resource is being deleted")
 	}
+	s.mu.Lock()
+	env := slices.Clone(s.o.Env)
+	s.mu.Unlock()
 	spec := r.spec()
 	node, _ := spec["node"].(map[string]any)
 	shape := shape(node)
@@ -255,7 +261,7 @@ func (s *Server) build(r *resource) error {
 				Dir: filepath.Join(s.o.Dir, fmt.Sprintf("%s-%d-%s-w-%d", r.id, r.number, id, w)), Mark: fmt.Sprintf("%s-%d-%s-%d", s.mark, r.number, id, w),
 				Project: s.o.Project, Zone: s.o.Zone, Node: id, Worker: w, Endpoints: endpoints, Type: shape.name, Preemptible: r.body["spot"] != nil,
 				Metadata: map[string]string{}, ServiceAccount: token.Account, Scopes: []string{token.ScopeCloud, token.ScopeStorage}, Token: s.tokens.Issue,
-				Env: s.o.Env, Path: s.o.Path, Minute: 60 * s.o.Second,
+				Env: env, Path: s.o.Path, Minute: 60 * s.o.Second,
 			}
 			if len(ids) > 1 {
 				c.Slice = strconv.Itoa(i)

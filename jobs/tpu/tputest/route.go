@@ -274,6 +274,11 @@ func (s *Server) create(c call) (any, *failure) {
 	if len(problems) > 0 {
 		return nil, invalid(problems)
 	}
+	policy, _ := body["queueingPolicy"].(map[string]any)
+	interval, _ := policy["validInterval"].(map[string]any)
+	if policy["validAfterTime"] != nil || policy["validAfterDuration"] != nil || interval["startTime"] != nil {
+		return nil, &failure{http.StatusNotImplemented, "UNIMPLEMENTED", "this fake does not put off what is to begin later", nil}
+	}
 	canonical, err := json.Marshal(body)
 	if err != nil {
 		return nil, invalid([]schema.Problem{{Description: err.Error()}})

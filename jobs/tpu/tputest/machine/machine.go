@@ -248,6 +248,5 @@ func (m *Machine) Close() error {
 	m.closed = true
 	err := m.kill()
 	m.mu.Unlock()
-	m.meta.close()
 	return errors.Join(err, m.server.Close())
 }

@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -22,8 +21,6 @@ type metadata struct {
 	values  map[string]string
 	changed chan struct{} // closed when a value changes
 	tokens  int
-	over    context.Context
-	close   func()
 }
 
 const (
@@ -33,7 +30,6 @@ const (
 
 func newMetadata(c Config) *metadata {
 	d := &metadata{cfg: c, changed: make(chan struct{})}
-	d.over, d.close = context.WithCancel(context.Background())
 	sum := fnv.New32a()
 	sum.Write([]byte(c.Mark))
 	vm := fmt.Sprintf("t1v-n-%08x-w-%d", sum.Sum32(), c.Worker)
@@ -188,8 +184,6 @@ func (d *metadata) value(w http.ResponseWriter, r *http.Request, key string) {
 		case <-changed:
 		case <-timeout.C:
 			waiting = false
-		case <-d.over.Done():
-			return
 		case <-r.Context().Done():
 			return
 		}

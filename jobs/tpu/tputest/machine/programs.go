@@ -43,7 +43,9 @@ unit=${unit%.service}
 	exit 1
 }
 mkdir -p "$VTUNE_SANDBOX/tmp/units"
+rm -f "$VTUNE_SANDBOX/tmp/units/$unit"
 setsid /bin/bash -c 'echo $$ >"$0"; sleep "$1"; shift; exec "$@"' "$VTUNE_SANDBOX/tmp/units/$unit" "$after" "$@" </dev/null >>"$VTUNE_SANDBOX/$unit.log" 2>&1 &
+until [[ -s $VTUNE_SANDBOX/tmp/units/$unit ]]; do sleep 0.01; done
 `,
 	// There is no service manager to be asked.
 	"systemctl": "#!/bin/bash\necho 'systemctl: this machine is a sandbox' >&2\nexit 1\n",

@@ -77,6 +77,12 @@ func (k *Issuer) Issue(scopes []string) (string, time.Duration) {
 	return value, k.life
 }
 
+// New is Issue for who does not ask how long it lives.
+func (k *Issuer) New(scopes ...string) string {
+	value, _ := k.Issue(scopes)
+	return value
+}
+
 // Check says whether a token is known and not expired, and whether it is good for one of these scopes.
 func (k *Issuer) Check(token string, scopes ...string) (known, allowed bool) {
 	k.mu.Lock()
