@@ -118,7 +118,9 @@ func (s *Scheduler) scan() error {
 			continue // not asked for, or not yet
 		}
 		q := new(alpha.QueuedResource)
-		if err := fsx.ReadJSON(s.Dir.Request(unit), q); err != nil {
+		if err := fsx.ReadJSON(s.Dir.Request(unit), q); errors.Is(err, fs.ErrNotExist) {
+			continue // a mirror brings files in any order
+		} else if err != nil {
 			return err
 		}
 		s.seen[unit] = true

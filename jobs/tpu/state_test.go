@@ -186,7 +186,7 @@ func TestOnlyTheRunsResourcesAreListedAndOnAllPages(t *testing.T) {
 		want = append(want, r.Name)
 	}
 	other := unit(t, s, "m_0")
-	other.Run += "x"
+	other.Run += "-x" // the names of its jobs begin as this run's do
 	other.Name = record.JobName(other.Run, "m_0")
 	foreign, err := s.order(other)
 	if err != nil {
@@ -253,13 +253,15 @@ func TestOrphansAreWhatCarriesTheRunsLabelOrTheNameOfAJobOfIt(t *testing.T) {
 	}
 }
 
-func TestAScheduledJobsFilesAreNeededOnlyForItsName(t *testing.T) {
+func TestAJobIsListedWhereItsFilesAreNot(t *testing.T) {
 	z := &zone{}
 	s, h := active(t, z, "ACTIVE")
-	if err := os.RemoveAll(string(s.Dir)); err != nil {
-		t.Fatal(err)
-	}
-	if st := one(t, again(t, s)); st.Handle != h || st.State != jobs.Running || st.Name != record.JobName(run, "machine-1") {
-		t.Errorf("without the run's files: %+v", st)
+	for _, gone := range []string{s.Dir.Request("machine-1"), string(s.Dir)} { // not mirrored whole yet, and not at all
+		if err := os.RemoveAll(gone); err != nil {
+			t.Fatal(err)
+		}
+		if st := one(t, again(t, s)); st.Handle != h || st.State != jobs.Running || st.Name != record.JobName(run, "machine-1") {
+			t.Errorf("without %s: %+v", gone, st)
+		}
 	}
 }

@@ -35,7 +35,7 @@ type Config struct {
 	Site        spec.TPU
 	Reservation string // name, or projects/P/locations/Z/reservations/NAME; empty: any of the project's, where Site.Reserved
 	Dir         record.Dir
-	Now         func() time.Time
+	Now         func() time.Time // needed
 }
 
 // Scheduler is Cloud TPU as a jobs.Scheduler.
