@@ -38,14 +38,19 @@ func (w *Writer) writeCrew(u record.Unit) error {
 // it was started.
 func (w *Writer) Launch() error {
 	r := jobs.Job(w.Spec, record.KindProbe, "", 1).Resources
-	if r.Nodes <= 1 {
-		return nil
+	hosts, err := w.hosts()
+	if err != nil || r.Nodes <= 1 && hosts <= 1 {
+		return err
 	}
 	template := templates.LaunchMP
-	if w.Spec.Server.MultiNode == "ray" {
+	switch {
+	case hosts > 1:
+		template = templates.LaunchTPU
+	case w.Spec.Server.MultiNode == "ray":
 		template = templates.LaunchRay
 	}
-	script, err := w.Templates.Render(template, templates.View{Run: w.Run.ID, RunDir: string(w.Dir), Site: w.Spec.Site, Resources: r})
+	v := templates.View{Run: w.Run.ID, RunDir: string(w.Dir), Site: w.Spec.Site, Resources: r, Machine: templates.Machine{Hosts: hosts}}
+	script, err := w.Templates.Render(template, v)
 	if err != nil {
 		return err
 	}

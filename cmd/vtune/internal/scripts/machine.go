@@ -24,14 +24,14 @@ func (w *Writer) writeMachine(u record.Unit) error {
 	}
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(w.Run.Bucket, "gs://"), "/")
 	site := w.Spec.Site.TPU
-	shape, err := slice.Of(site.AcceleratorType, site.Accelerator, site.Topology)
+	hosts, err := w.hosts()
 	if err != nil {
 		return err
 	}
 	maxRun := u.Jobs[0].Resources.Seconds
 	order := jobs.CrewOrder(w.Spec, w.Run.ID, u)
 	order.Pool = &record.PoolOrder{
-		Bucket: bucket, Prefix: prefix, Idle: idle, MaxRun: maxRun, Secrets: len(w.Spec.Server.Secrets) > 0, Hosts: shape.Hosts,
+		Bucket: bucket, Prefix: prefix, Idle: idle, MaxRun: maxRun, Secrets: len(w.Spec.Server.Secrets) > 0, Hosts: hosts,
 	}
 	if err := fsx.PublishJSON(w.Dir.CrewOrder(u.ID), order); err != nil {
 		return err
@@ -66,4 +66,14 @@ func (w *Writer) storage() string {
 		emulator = "http://" + emulator
 	}
 	return cmp.Or(w.endpoint("VTUNE_STORAGE_ENDPOINT"), emulator)
+}
+
+// hosts that make up a machine of the pool; 0: there is none.
+func (w *Writer) hosts() (int, error) {
+	if !jobs.Pooled(w.Spec) {
+		return 0, nil
+	}
+	site := w.Spec.Site.TPU
+	shape, err := slice.Of(site.AcceleratorType, site.Accelerator, site.Topology)
+	return shape.Hosts, err
 }

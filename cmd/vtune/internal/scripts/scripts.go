@@ -181,6 +181,8 @@ func (w *Writer) assignment(j record.Job, known map[string]collect.FollowUp) rec
 	a := jobs.Assignment(w.Spec, w.Plan, w.Run.ID, j)
 	if a.Server.Nodes > 1 {
 		a.Server.Launch = w.Dir.Launch()
+	} else if hosts, err := w.hosts(); err == nil && hosts > 1 {
+		a.Server.Launch = w.Dir.Rel(w.Dir.Launch()) // the run's directory has another name on a machine
 	}
 	f, follows := known[j.ID]
 	if !follows {
