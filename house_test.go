@@ -79,7 +79,6 @@ var edges = map[string][]string{
 	"internal/survey":          {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
 
 	"jobs/tpu/tputest/gate": {},
-	"cmd/vtune":             nil, // the composition root: everything but the simulator
 
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
