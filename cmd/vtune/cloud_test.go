@@ -3,12 +3,18 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"vtune/internal/bucket"
 	"vtune/internal/bucket/buckettest"
 	"vtune/internal/record"
+	"vtune/jobs/tpu"
 	"vtune/jobs/tpu/tputest"
 	"vtune/jobs/tpu/tputest/gate"
 )
@@ -17,9 +23,10 @@ import (
 // machines are folders in which startup scripts really run.
 type cloud struct {
 	*testing.T
-	api  *tputest.Server
-	gate *gate.Gate // before the bucket
-	env  []string   // of who types vtune
+	api     *tputest.Server
+	gate    *gate.Gate // before the bucket
+	storage string     // the bucket behind it
+	env     []string   // of who types vtune
 }
 
 func newCloud(t *testing.T, o tputest.Options) *cloud {
@@ -31,8 +38,16 @@ func newCloud(t *testing.T, o tputest.Options) *cloud {
 	api := tputest.New(t, o)
 	g := gate.New(t, storage, api.Tokens().Check)
 	api.Give("VTUNE_STORAGE_ENDPOINT="+g.URL(), "VLLM_SIM_GPU_DIR="+filepath.Join(dir, "gpus"))
-	env := append(environment(dir), "HOME="+dir, "XDG_STATE_HOME=", "GOOGLE_APPLICATION_CREDENTIALS="+api.CredentialsFile(t), "VTUNE_STORAGE_ENDPOINT="+g.URL())
-	return &cloud{t, api, g, append(env, api.Env()...)}
+	c := &cloud{T: t, api: api, gate: g, storage: storage}
+	c.env = append(environment(dir), "GOOGLE_APPLICATION_CREDENTIALS="+api.CredentialsFile(t), "VTUNE_STORAGE_ENDPOINT="+g.URL())
+	c.env = append(c.env, api.Env()...)
+	c.env = c.anotherHome()
+	return c
+}
+
+// anotherHome is the environment of somebody who knows nothing of what was typed elsewhere.
+func (c *cloud) anotherHome() []string {
+	return append(c.env[:len(c.env):len(c.env)], "HOME="+c.TempDir(), "XDG_STATE_HOME=")
 }
 
 // spec is walkSpec for TPUs, with further keys of the site.
@@ -46,31 +61,96 @@ site: {project: %s, zone: %s, accelerator_type: v6e-1, runtime_version: v2-alpha
 }
 
 // submit returns the run's URL and its directory here.
-func (c *cloud) submit(spec string, args ...string) (run string, dir record.Dir) {
+func (c *cloud) submit(spec string) (run string, dir record.Dir) {
 	c.Helper()
-	run = vtune(c.T, c.env, append([]string{"submit", "--yes", spec}, args...)...)
-	return run, c.home(run)
+	run = vtune(c.T, c.env, "submit", "--yes", spec)
+	return run, c.home(c.env, run)
 }
 
-func (c *cloud) home(run string) record.Dir {
+// home is the directory of a run with who has that environment.
+func (c *cloud) home(env []string, run string) record.Dir {
 	c.Helper()
 	u, err := url.Parse(run)
 	if err != nil || u.Scheme != "gs" {
 		c.Fatalf("submit printed %q", run)
 	}
-	return record.Dir(filepath.Join(c.lookup("HOME"), ".local", "state", "vtune", "gs", u.Host, u.Path))
-}
-
-func (c *cloud) lookup(name string) (value string) {
-	for _, e := range c.env {
-		if v, ok := strings.CutPrefix(e, name+"="); ok {
-			value = v
+	home := ""
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "HOME="); ok {
+			home = v
 		}
 	}
-	return value
+	return record.Dir(filepath.Join(home, ".local", "state", "vtune", "gs", u.Host, u.Path))
 }
 
-// nothingLeft is what every test ends with: whatever happened, nothing costs anything any more.
+// machine is the resource of a unit of the run.
+func (c *cloud) machine(dir record.Dir, unit string) string {
+	c.Helper()
+	var run record.Run
+	readRecord(c.T, dir.Run(), &run)
+	return tpu.ResourceID(record.JobName(run.ID, unit))
+}
+
+// awaits waits until something holds.
+func (c *cloud) awaits(what string, holds func() bool) {
+	c.Helper()
+	eventually(c.T, what, holds)
+}
+
+// awaitFile waits until a file of the run is in the bucket, whoever has seen it.
+func (c *cloud) awaitObject(run, name string) {
+	c.Helper()
+	b := c.bucket()
+	u, _ := url.Parse(run)
+	eventually(c.T, name+" in the bucket", func() bool {
+		_, err := b.Stat(c.Context(), strings.TrimPrefix(u.Path, "/")+"/"+name)
+		return err == nil
+	})
+}
+
+// bucket is the run's, by the back door.
+func (c *cloud) bucket() *bucket.Bucket {
+	c.Helper()
+	b, err := bucket.Open(c.Context(), "tuning", buckettest.Env(c.storage))
+	if err != nil {
+		c.Fatal(err)
+	}
+	return b
+}
+
+// answer is what result.txt of walkSpec says, whatever befell its run: the same cells at the same rates.
+var answer = regexp.MustCompile(`^hash:0\.32\.0\+sim
+max_num_seqs: 2, max_num_batched_tokens: 2048, request_rate: 1, e2el: [0-9.]+, throughput: 0\.\d\d, goodput: [0-9.]+
+max_num_seqs: 4, max_num_batched_tokens: 2048, request_rate: 2, e2el: [0-9.]+, throughput: 1\.\d\d, goodput: [0-9.]+
+best_max_num_seqs: 4, best_num_batched_tokens: 2048, best_throughput: 1\.\d\d, profile saved in: .*/profile
+$`)
+
+// ends wants the run to be over with the answer of an undisturbed one, here and in the bucket, and nothing to be left that costs.
+func (c *cloud) ends(run string, dir record.Dir) record.State {
+	c.Helper()
+	st := state(c.T, dir)
+	if st.Phase != record.PhaseOver {
+		c.Errorf("the run ended as %s", st.Phase)
+	}
+	here, err := os.ReadFile(dir.ResultTxt())
+	if err != nil {
+		c.Fatal(err)
+	}
+	if !answer.Match(here) {
+		c.Errorf("result.txt\n%s", here)
+	}
+	u, _ := url.Parse(run)
+	there, _, err := c.bucket().Get(c.Context(), strings.TrimPrefix(u.Path, "/")+"/result.txt")
+	if err != nil || string(there) != string(here) {
+		c.Errorf("result.txt in the bucket: %v\n%s", err, there)
+	}
+	for _, cell := range st.Cells {
+		measuredOnce(c.T, cell)
+	}
+	c.nothingLeft()
+	return st
+}
+
 func (c *cloud) nothingLeft() {
 	c.Helper()
 	if left := c.api.Left(); len(left) > 0 {
@@ -78,16 +158,87 @@ func (c *cloud) nothingLeft() {
 	}
 }
 
-// A whole tuning: requests, machines, workers, the bucket, follow-ups, the answers here and there, and nothing left.
+// collect watches a run to its end.
+func (c *cloud) collect(run string) { vtune(c.T, c.env, "collect", "--watch", "--grace", "30s", run) }
+
+// A whole tuning: requests, machines, workers, the bucket, follow-ups, the profile, the answers here and there, and nothing left.
 func TestARunOnTPUs(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, tputest.Options{})
-	run, dir := c.submit(c.spec("cells_per_resource: 8"))
+	run, dir := c.submit(c.spec("cells_per_resource: 8, spot: true"))
 	watch := start(t, c.env, "collect", "--watch", run)
-	watch.ends()
-	c.nothingLeft()
-	st := state(t, dir)
-	if st.Phase != record.PhaseOver || st.Best == nil {
-		t.Errorf("the run ended as %s with %+v", st.Phase, st.Best)
+	said := watch.ends()
+	st := c.ends(run, dir)
+	if len(st.ProfileFiles) == 0 || !strings.HasSuffix(st.ProfileFiles[0], ".xplane.pb") {
+		t.Errorf("profile: %s", st.ProfileFiles)
+	}
+	for _, f := range st.ProfileFiles {
+		if _, err := os.Stat(filepath.Join(string(dir), f)); err != nil {
+			t.Error(err)
+		}
+	}
+	if !strings.Contains(said, "vllm-sim serve") {
+		t.Errorf("the winner's command is missing\n%s", said)
+	}
+	if posts := c.api.Count("POST", "/queuedResources"); posts != 1 {
+		t.Errorf("%d resources were asked for, want one for all", posts)
+	}
+	if said := vtune(t, c.env, "status", run); !strings.Contains(said, "over") {
+		t.Errorf("status\n%s", said)
+	}
+	// Somebody else, who has nothing of it but its name.
+	env := c.anotherHome()
+	if got := vtune(t, env, "collect", run); got == "" {
+		t.Error("no summary elsewhere")
+	}
+	mine, _ := os.ReadFile(dir.State())
+	theirs, err := os.ReadFile(c.home(env, run).State())
+	if err != nil || string(mine) != string(theirs) {
+		t.Errorf("the state that another machine derives differs: %v\n%s\n%s", err, mine, theirs)
 	}
 }
+
+// exits runs vtune and wants an exit code.
+func (c *cloud) exits(code int, env []string, args ...string) string {
+	c.Helper()
+	cmd := exec.Command(filepath.Join(programs, "vtune"), args...)
+	cmd.Env = env
+	out, _ := cmd.CombinedOutput()
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != code {
+		c.Fatalf("vtune %s: %v, want exit code %d\n%s", strings.Join(args, " "), cmd.ProcessState, code, out)
+	}
+	return string(out)
+}
+
+// What may cost is asked for before the first request, and what is cancelled is gone: the run's own and nothing else.
+func TestNothingIsAskedForThatNobodyAgreedTo(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, tputest.Options{})
+	spec := c.spec("cells_per_resource: 1")
+	if said := c.exits(2, c.env, "submit", spec); !strings.Contains(said, "chip-hours") || !strings.Contains(said, "--yes") {
+		t.Errorf("it said\n%s", said)
+	}
+	if said := c.exits(2, c.env, "submit", "--max-chip-hours", "0.5", spec); !strings.Contains(said, "no more than 0.5") {
+		t.Errorf("it said\n%s", said)
+	}
+	if n := c.api.Count("POST", "/queuedResources"); n != 0 {
+		t.Fatalf("%d requests", n)
+	}
+	run, _ := c.submit(spec)
+	c.awaits("the machine", func() bool { return len(c.api.Left()) == 1 })
+	c.exits(0, c.env, "cancel", run)
+	c.awaits("the machine to be gone", func() bool { return len(c.api.Left()) == 0 })
+	// What a run has lost sight of is found by its label.
+	another, dir := c.submit(spec)
+	if err := os.RemoveAll(dir.Job("slice-1")); err != nil {
+		t.Fatal(err)
+	}
+	if said := c.exits(0, c.env, "cancel", another, "--all-orphans"); !strings.Contains(said, c.machine(dir, "slice-1")) || len(c.api.Left()) != 1 {
+		t.Errorf("orphans\n%s", said)
+	}
+	c.exits(0, c.env, "cancel", another, "--all-orphans", "--yes")
+	c.awaits("the orphan to be gone", func() bool { return len(c.api.Left()) == 0 })
+}
+
+// slowly gives each phase time for something to happen in it.
+var slowly = tputest.Options{Pace: tputest.Pace{Notice: 3 * time.Second}}
