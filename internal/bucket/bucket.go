@@ -115,9 +115,6 @@ func basePath(endpoint string) (string, error) {
 	return e + "/storage/v1/", nil
 }
 
-// Name of the bucket.
-func (b *Bucket) Name() string { return b.name }
-
 // Now is the bucket's time: the Date of its last answer, carried on by this machine's monotonic clock. It is right to about a
 // second, whatever the wall clock here says; before the first answer it is that wall clock.
 func (b *Bucket) Now() time.Time { return b.watch.now() }

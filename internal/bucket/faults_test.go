@@ -175,7 +175,9 @@ func TestALostAnswerToADeleteIsNoError(t *testing.T) {
 }
 
 // part answers with the first n bytes of the content, and hangs up.
-func part(n int) func(http.Handler, http.ResponseWriter, *http.Request) { return partThen(n, func() {}) }
+func part(n int) func(http.Handler, http.ResponseWriter, *http.Request) {
+	return partThen(n, func() {})
+}
 
 // partThen has something happen before that.
 func partThen(n int, then func()) func(http.Handler, http.ResponseWriter, *http.Request) {
