@@ -1,8 +1,9 @@
 package mirror
 
 import (
-	"cmp"
 	"encoding/json"
+	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -17,15 +18,15 @@ import (
 // memory is what a mirror knows of the bucket: mirror.json. All of it can be found out again by a listing. Files of the workers that
 // are written once are not in it: they say for themselves what they are.
 type memory struct {
-	Schema int              `json:"schema"`
-	Prefix string           `json:"prefix"`
-	Whole  bool             `json:"whole"`             // a pull of the whole run came to its end
-	Newest int64            `json:"newest"`            // manifest seen, in ms of the bucket's time
-	Seen   map[string][]run `json:"seen,omitempty"`    // manifests, by writer
-	Looked map[string]int   `json:"looked,omitempty"`  // by writer: how many manifests it claimed when all were looked through for them
-	Signs  map[string]sign  `json:"workers,omitempty"` // by unit
-	Host   string           `json:"host,omitempty"`    // whose clock Signs go by
-	Files  map[string]entry `json:"files,omitempty"`
+	Schema int                  `json:"schema"`
+	Prefix string               `json:"prefix"`
+	Whole  bool                 `json:"whole"`             // a pull of the whole run came to its end
+	Newest int64                `json:"newest"`            // manifest seen, in ms of the bucket's time
+	Seen   map[string]manifests `json:"seen,omitempty"`    // manifests, by writer
+	Looked map[string]int       `json:"looked,omitempty"`  // by writer: how many manifests it claimed when all were looked through for them
+	Signs  map[string]sign      `json:"workers,omitempty"` // by unit
+	Host   string               `json:"host,omitempty"`    // whose clock Signs go by
+	Files  map[string]entry     `json:"files,omitempty"`
 	// Announce are files that are up, and that no manifest is known to name.
 	Announce  []string `json:"announce,omitempty"`
 	Withdrawn bool     `json:"withdrawn,omitempty"` // the secrets were taken back for good
@@ -49,10 +50,35 @@ type sign struct {
 	Worker     record.Worker `json:"worker"`
 }
 
-// run is manifests of one writer in a row. A machine that lost its disk counts from 1 again, later; so a number alone is no name.
-type run struct {
-	From [2]int64 `json:"from"` // time in ms and number of the first
-	To   [2]int64 `json:"to"`
+// manifests is a set of one writer's, each by its time in ms and its number: a machine that lost its disk counts from 1 again, so a
+// number alone is no name. Written down, each is the difference to the one before, since there are as many as observations.
+type manifests map[[2]int64]bool
+
+func (s manifests) MarshalJSON() ([]byte, error) {
+	sorted := slices.SortedFunc(maps.Keys(s), func(a, b [2]int64) int { return slices.Compare(a[:], b[:]) })
+	flat, last := make([]int64, 0, 2*len(s)), [2]int64{}
+	for _, k := range sorted {
+		flat = append(flat, k[0]-last[0], k[1]-last[1])
+		last = k
+	}
+	return json.Marshal(flat)
+}
+
+func (s *manifests) UnmarshalJSON(data []byte) error {
+	var flat []int64
+	if err := json.Unmarshal(data, &flat); err != nil {
+		return err
+	}
+	*s = manifests{}
+	k := [2]int64{}
+	for pair := range slices.Chunk(flat, 2) {
+		if len(pair) < 2 {
+			return errors.New("half a manifest")
+		}
+		k[0], k[1] = k[0]+pair[0], k[1]+pair[1]
+		(*s)[k] = true
+	}
+	return nil
 }
 
 // told is a manifest as its name tells of it.
@@ -77,45 +103,21 @@ func parseManifest(name string) (told, bool) {
 	return told{name: name, writer: rest[:last], at: int64(ms), seq: int64(n)}, err == nil && nerr == nil
 }
 
-func (r run) holds(t told) bool {
-	return r.From[0] <= t.at && t.at <= r.To[0] && r.From[1] <= t.seq && t.seq <= r.To[1]
-}
-
 // seen reports whether a manifest was read.
-func (m *memory) seen(t told) bool {
-	return slices.ContainsFunc(m.Seen[t.writer], func(r run) bool { return r.holds(t) })
-}
+func (m *memory) seen(t told) bool { return m.Seen[t.writer][[2]int64{t.at, t.seq}] }
 
 // got is how many manifests of a writer were read.
-func (m *memory) got(writer string) (n int64) {
-	for _, r := range m.Seen[writer] {
-		n += r.To[1] - r.From[1] + 1
-	}
-	return n
-}
+func (m *memory) got(writer string) int { return len(m.Seen[writer]) }
 
-// see notes a manifest as read. Numbers in a row, at times that go up, become one run, so that the memory of a long life stays small.
+// see notes a manifest as read.
 func (m *memory) see(t told) {
-	if m.seen(t) {
-		return
-	}
 	if m.Seen == nil {
-		m.Seen = map[string][]run{}
+		m.Seen = map[string]manifests{}
 	}
-	p := [2]int64{t.at, t.seq}
-	runs := append(m.Seen[t.writer], run{p, p})
-	slices.SortFunc(runs, func(a, b run) int {
-		return cmp.Or(cmp.Compare(a.From[0], b.From[0]), cmp.Compare(a.From[1], b.From[1]))
-	})
-	joined := runs[:1]
-	for _, r := range runs[1:] {
-		if last := &joined[len(joined)-1]; last.To[1]+1 == r.From[1] && last.To[0] <= r.From[0] {
-			last.To = r.To
-			continue
-		}
-		joined = append(joined, r)
+	if m.Seen[t.writer] == nil {
+		m.Seen[t.writer] = manifests{}
 	}
-	m.Seen[t.writer] = joined
+	m.Seen[t.writer][[2]int64{t.at, t.seq}] = true
 	// A name from the future must not make the mirror blind for what comes; the bucket itself says when an object was made.
 	at := t.at
 	if made := t.object.Updated; !made.IsZero() {

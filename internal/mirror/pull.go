@@ -81,7 +81,7 @@ func (m *Mirror) news(ctx context.Context) error {
 // owing are the workers that have published more than can be accounted for, with their count; those for which everything was looked
 // through before are not in it.
 func (m *Mirror) owing(signs []bucket.Object, fresh []told) map[string]int {
-	got := map[string]int64{}
+	got := map[string]int{}
 	for _, t := range fresh {
 		got[t.writer]++
 	}
@@ -89,7 +89,7 @@ func (m *Mirror) owing(signs []bucket.Object, fresh []told) map[string]int {
 	for _, o := range signs {
 		unit := unitOf(o.Name)
 		n := published(o.Metadata)
-		if int64(n) > got[unit]+m.mem.got(unit) && n > m.mem.Looked[unit] {
+		if n > got[unit]+m.mem.got(unit) && n > m.mem.Looked[unit] {
 			owing[unit] = n
 		}
 	}

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -257,6 +258,62 @@ func TestAManifestFromTheFutureBlindsNobody(t *testing.T) {
 	contents(t, m, "cells/d/1/result.json")
 }
 
+func TestAListingStandsForManifestsThatCarryNothing(t *testing.T) {
+	s := tuned(t)
+	w := &machine{s: s, unit: "crew-2"}
+	f := file{path: "cells/d/1/result.json", data: "d", big: true}
+	w.up(f)
+	name, data := w.manifest(f)
+	s.mu.Lock()
+	s.put(prefix+"/"+name, data, map[string]string{carries: "0"})
+	s.mu.Unlock()
+	m := here(t, s, "")
+	pull(t, m)
+	if got := contents(t, m, f.path); got != "d" || s.got[prefix+"/"+name] != 0 {
+		t.Errorf("%s; the manifest was got %d times", got, s.got[prefix+"/"+name])
+	}
+	s.reset()
+	if pull(t, m); s.all != 2 {
+		t.Errorf("calls: %v", s.calls)
+	}
+}
+
+func TestWhatManifestsWereSeenIsRemembered(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var all []told
+		at := int64(1_800_000_000_000)
+		for range rapid.IntRange(1, 3).Draw(t, "lives") { // in each a machine counts from 1
+			for seq := range rapid.IntRange(1, 8).Draw(t, "manifests") {
+				all = append(all, told{writer: "w", at: at + int64(rapid.IntRange(0, 900).Draw(t, "late")), seq: int64(seq) + 1})
+				at += int64(rapid.IntRange(0, 900).Draw(t, "pause")) // names may go back: the bucket's time is known to a second
+			}
+			at += 10_000
+		}
+		seen := rapid.SliceOfNDistinct(rapid.IntRange(0, len(all)-1), 0, len(all), rapid.ID).Draw(t, "seen")
+		var m memory
+		for _, i := range seen {
+			m.see(all[i])
+			m.see(all[i])
+		}
+		data, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m = memory{}
+		if err := json.Unmarshal(data, &m); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.got("w"); got != len(seen) {
+			t.Errorf("%d seen, want %d", got, len(seen))
+		}
+		for i, one := range all {
+			if m.seen(one) != slices.Contains(seen, i) {
+				t.Errorf("%+v: seen %t: %+v", one, m.seen(one), m.Seen)
+			}
+		}
+	})
+}
+
 func TestWithoutItsMemoryAMirrorComesToTheSameBytes(t *testing.T) {
 	s := tuned(t)
 	m := here(t, s, "")
@@ -392,9 +449,13 @@ func TestWhatIsWrittenOnceIsNeverReplacedByOtherBytes(t *testing.T) {
 func TestHostileNamesAndSizesAreRefusedAndTold(t *testing.T) {
 	s := tuned(t)
 	w := &machine{s: s, unit: "crew-2"}
-	for _, name := range []string{"../../outside", "jobs/../../outside", "jobs/a/step.json\x00", "jobs/\x1b[2J/step.json", "/etc/outside"} {
-		w.publish(file{path: name, data: "evil"})
+	hostile := []string{"../../outside", "jobs/../../outside", "templates/../../outside", "templates/\x1b[2J", "jobs/a/step.json\x00", "jobs/\x1b[2J/step.json", "/etc/outside"}
+	publish := func() {
+		for _, name := range hostile {
+			w.publish(file{path: name, data: "evil"})
+		}
 	}
+	publish()
 	w.show(w.manifest(file{path: "run.json", data: "a run of mine"}))              // a worker does not write it
 	w.publish(file{path: "cells/e/1/attempt.json", data: "e", only: true}, file{}) // and one without a name
 	s.mu.Lock()
@@ -406,19 +467,27 @@ func TestHostileNamesAndSizesAreRefusedAndTold(t *testing.T) {
 	s.mu.Unlock()
 	dir := t.TempDir()
 	run := dir + "/run"
-	for range 2 {
-		m := here(t, s, run)
+	m := here(t, s, run)
+	for _, cold := range []bool{true, false, true} {
 		p := pull(t, m)
-		if len(p.Refused) < 5 {
+		if len(p.Refused) < 5 || p.Cold != cold {
 			t.Errorf("refused: %q", p.Refused)
 		}
 		if got := contents(t, m, "run.json"); got != "the text of run.json" {
 			t.Errorf("run.json: %s", got)
 		}
+		for name := range tree(t, m.c.Dir) {
+			if !proper(name) {
+				t.Errorf("%q was brought in", name)
+			}
+		}
 		if _, err := os.Lstat(m.local("cells/h")); err == nil {
 			t.Error("the huge one was brought in")
 		}
-		os.Remove(m.c.Dir.Mirror())
+		if publish(); !cold {
+			os.Remove(m.c.Dir.Mirror())
+			m = here(t, s, run)
+		}
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {
@@ -438,6 +507,43 @@ func TestNothingIsWrittenThroughALinkOutOfTheRun(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {
 		t.Errorf("outside: %v, %v", entries, err)
+	}
+}
+
+func TestAResultComesAfterAllThatItCounts(t *testing.T) {
+	s := tuned(t)
+	m := here(t, s, "")
+	pull(t, m)
+	files := cell("d")
+	for n, publish := range []func(w *machine){
+		func(w *machine) { w.publish(files[9], files[7]) },            // in one manifest
+		func(w *machine) { w.publish(files[9]); w.publish(files[7]) }, // and in two, of which the result's is first
+		func(w *machine) {
+			w.up(files[9], files[7])
+			os.Remove(m.c.Dir.Mirror())
+			m = here(t, s, string(m.c.Dir))
+		},
+	} {
+		for i := range files {
+			files[i].path = strings.ReplaceAll(files[i].path, "/1/", fmt.Sprintf("/%d/", n+2))
+			files[i].path = strings.ReplaceAll(files[i].path, fmt.Sprintf("/%d/", n+1), fmt.Sprintf("/%d/", n+2))
+		}
+		publish(&machine{s: s, unit: fmt.Sprintf("crew-%d", n+2)})
+		s.fault = func(_ int, kind, name string) error {
+			if kind == "get" && strings.HasSuffix(name, "002.json") {
+				return errors.New("not now")
+			}
+			return nil
+		}
+		if _, err := m.Pull(context.Background()); err == nil {
+			t.Fatal("nothing failed")
+		}
+		s.fault = nil
+		if _, err := os.Stat(m.local(files[9].path)); err == nil {
+			t.Errorf("%d: the result is here, and what it counts is not", n)
+		}
+		pull(t, m)
+		contents(t, m, files[9].path)
 	}
 }
 

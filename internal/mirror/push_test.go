@@ -150,6 +150,18 @@ func TestOfWhatIsWrittenOnceThePushNeverReplacesAnything(t *testing.T) {
 	if _, ok := s.object("queue/pool/000002-cell-b.json"); ok {
 		t.Error("what comes after a plan that is not up went up")
 	}
+	// Put up by another since the last pull.
+	write(t, m, "plan.json", "the text of plan.json")
+	s.mu.Lock()
+	s.put(prefix+"/cancelled.json", []byte("theirs"), nil)
+	s.mu.Unlock()
+	write(t, m, "cancelled.json", "mine")
+	if err := m.Push(context.Background()); !errors.Is(err, ErrDiffers) {
+		t.Errorf("cancelled by two: %v", err)
+	}
+	if got, _ := s.object("cancelled.json"); got != "theirs" {
+		t.Errorf("cancelled: %s", got)
+	}
 	// Another directory for the same run, which knows nothing yet.
 	other := here(t, s, "")
 	write(t, other, "plan.json", "a third plan")
@@ -182,7 +194,9 @@ func TestTheHoldersWordReplacesAnothers(t *testing.T) {
 }
 
 func TestAPushCutOffAnywhereIsMadeGood(t *testing.T) {
-	for _, lost := range []bool{false, true} { // before the call, or after it: only the answer is lost
+	for which := range 4 {
+		lost := which%2 == 1    // not the call, only its answer
+		forgotten := which >= 2 // and what was remembered with it
 		for n, done := 1, false; !done; n++ {
 			s := newStore(t)
 			m := submitted(t, s)
@@ -203,6 +217,9 @@ func TestAPushCutOffAnywhereIsMadeGood(t *testing.T) {
 			if _, whole := s.object("run.json"); whole && len(s.inBucket()) != 11 {
 				t.Fatalf("call %d: run.json is up, and %d files", n, len(s.inBucket()))
 			}
+			if forgotten {
+				os.Remove(m.c.Dir.Mirror())
+			}
 			again := here(t, s, string(m.c.Dir))
 			again.c.Writer = "collector-here-2"
 			push(t, again)
@@ -213,11 +230,16 @@ func TestAPushCutOffAnywhereIsMadeGood(t *testing.T) {
 				}
 			}
 			want := map[string]string{}
-			for name, data := range s.inBucket() {
+			up := s.inBucket()
+			for name, data := range up {
+				if forgotten && !ruleOf(name).pull { // no mirror asks for it
+					delete(told, name)
+					continue
+				}
 				want[name] = fmt.Sprint(sum([]byte(data)))
 			}
-			if diff := cmp.Diff(want, told); diff != "" || len(want) != 11 {
-				t.Fatalf("cut off at call %d (answer lost: %t): %d files, told of: %s", n, lost, len(want), diff)
+			if diff := cmp.Diff(want, told); diff != "" || len(up) != 11 {
+				t.Fatalf("cut off at call %d (answer lost: %t, memory: %t): %d files, told of: %s", n, lost, forgotten, len(up), diff)
 			}
 		}
 	}
