@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +34,7 @@ func newAgent(a *app) *cobra.Command {
 			if exam.Ordered(path) {
 				return exam.Run(c.Context(), exam.Config{Dir: dir, Assignment: path, Env: a.env, Log: a.err})
 			}
-			stop, done := stopCauses()
+			stop, done := crew.Causes()
 			defer done()
 			code, err := agent.Run(context.WithoutCancel(c.Context()), agent.Config{
 				Dir: dir, Assignment: path, Env: a.env, Log: a.err, Stop: stop,
@@ -47,33 +45,6 @@ func newAgent(a *app) *cobra.Command {
 			return exitWith(code)
 		},
 	}
-}
-
-// stopCauses turns the scheduler's signals into causes: USR2 is the early warning that scripts ask for before a time limit, TERM
-// is an order to end, and so is crew.StopSignal, by which a crew passes it on. All let the agent publish what it has.
-func stopCauses() (<-chan record.Cause, func()) {
-	signals := make(chan os.Signal, 4)
-	causes := make(chan record.Cause, 4)
-	signal.Notify(signals, syscall.SIGUSR2, syscall.SIGTERM, syscall.SIGINT, crew.StopSignal)
-	quit := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-quit:
-				return
-			case s := <-signals:
-				cause := record.CauseStopped
-				if s == syscall.SIGUSR2 {
-					cause = record.CauseTimeLimit
-				}
-				select {
-				case causes <- cause:
-				default: // four orders are waiting already
-				}
-			}
-		}
-	}()
-	return causes, func() { signal.Stop(signals); close(quit) }
 }
 
 func newLocalScheduler(*app) *cobra.Command {

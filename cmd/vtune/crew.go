@@ -35,7 +35,7 @@ func newCrew(a *app) *cobra.Command {
 				return fmt.Errorf("crew: %w", err)
 			}
 			ctx := context.WithoutCancel(c.Context())
-			causes, done := stopCauses()
+			causes, done := crew.Causes()
 			defer done()
 			config := crew.Config{Dir: dir, Order: order, Stop: causes, Log: a.err, Now: a.now}
 			config.Starter = crew.Srun{Dir: dir, Order: order, Env: a.env, Shell: "/bin/bash", SMT: smt()}
