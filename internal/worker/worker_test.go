@@ -841,3 +841,93 @@ func TestAMachineThatCannotSayThatItClosesStays(t *testing.T) {
 }
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+
+// Wherever one of two machines dies, and whatever becomes of their calls: no job is begun twice, what the dead one had claimed is begun
+// by nobody else, and all the rest is done by the other.
+func TestEachJobOfAQueueIsBegunOnceWhoeverDies(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(24) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			dice := rand.New(rand.NewPCG(seed, 1))
+			r := newRun(t, cells(5)...)
+			mortal, other := r.machine("pool-1", record.PoolOrder{}), r.machine("pool-2", record.PoolOrder{})
+			last, how := 15+dice.IntN(120), []fault{refused, mute}[dice.IntN(2)]
+			died := make(chan struct{})
+			mortal.line.fault = func(n int, op, name string) fault {
+				switch {
+				case n == last:
+					close(died)
+					return how
+				case n > last:
+					return refused
+				}
+				return unlucky(dice, op)
+			}
+			lots := rand.New(rand.NewPCG(seed, 2))
+			other.line.fault = func(_ int, op, name string) fault { return unlucky(lots, op) }
+			mortal.start()
+			other.start()
+			select {
+			case <-died:
+			case <-mortal.end:
+			case <-time.After(20 * time.Second):
+				t.Fatal("it does not die")
+			}
+			mortal.die()
+			<-mortal.end
+			others := func() (js []record.Job) {
+				for _, j := range r.jobs {
+					var c record.Claim
+					if !r.m.has("claims/" + j.ID + ".json") {
+						return nil
+					}
+					if r.m.read(t, "claims/"+j.ID+".json", &c); c.Unit == "pool-2" {
+						js = append(js, j)
+					}
+				}
+				return js
+			}
+			other.await("every job to be somebody's", func() bool {
+				return others() != nil && !slices.ContainsFunc(others(), func(j record.Job) bool {
+					var s record.Step
+					return fsx.ReadJSON(other.c.Dir.Step(j.ID), &s) != nil || !s.Over()
+				}) || claimedBy(r, "pool-1") == len(r.jobs)
+			})
+			r.m.write(t, "state.json", record.State{Phase: record.PhaseOver})
+			other.ends(diag.OK)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			for _, j := range r.jobs {
+				var c record.Claim
+				r.m.read(t, "claims/"+j.ID+".json", &c)
+				if who := r.began[j.ID]; len(who) > 1 || len(who) == 1 && who[0] != c.Unit || len(who) == 0 && c.Unit != "pool-1" {
+					t.Errorf("%s, claimed by %s, was begun by %s", j.ID, c.Unit, who)
+				}
+			}
+			allUp(t, mirror(t, r.m), other, others()...)
+		})
+	}
+}
+
+func unlucky(dice *rand.Rand, op string) fault {
+	switch n := dice.IntN(20); {
+	case op == "put" && n == 0:
+		return mute
+	case n == 1:
+		return refused
+	}
+	return fine
+}
+
+func claimedBy(r *run, unit string) (n int) {
+	for _, j := range r.jobs {
+		var c record.Claim
+		if path := "claims/" + j.ID + ".json"; r.m.has(path) {
+			if r.m.read(r.T, path, &c); c.Unit == unit {
+				n++
+			}
+		}
+	}
+	return n
+}
