@@ -35,6 +35,7 @@ func newAgent(a *app) *cobra.Command {
 				return exam.Run(c.Context(), exam.Config{Dir: dir, Assignment: path, Env: a.env, Log: a.err})
 			}
 			stop, done := crew.Orders()
+			stop, done := crew.Causes()
 			defer done()
 			code, err := agent.Run(context.WithoutCancel(c.Context()), agent.Config{
 				Dir: dir, Assignment: path, Env: a.env, Log: a.err, Stop: stop,

@@ -36,6 +36,7 @@ func newCrew(a *app) *cobra.Command {
 			}
 			ctx := context.WithoutCancel(c.Context())
 			causes, done := crew.Orders()
+			causes, done := crew.Causes()
 			defer done()
 			config := crew.Config{Dir: dir, Order: order, Stop: causes, Log: a.err, Now: a.now}
 			config.Starter = crew.Srun{Dir: dir, Order: order, Env: a.env, Shell: "/bin/bash", SMT: smt()}

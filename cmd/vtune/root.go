@@ -33,7 +33,7 @@ Exit codes:
 	}
 	root.AddCommand(
 		newInit(a), newPlan(a), newRender(a), newSubmit(a), newCollect(a), newStatus(a), newCancel(a), newRepeat(a), newRun(a),
-		newSchema(a), newSite(a), newDoctor(a), newAgent(a), newCrew(a), newLink(a), newLocalScheduler(a), newLocalJob(a),
+		newSchema(a), newSite(a), newDoctor(a), newAgent(a), newCrew(a), newWorker(a), newLink(a), newLocalScheduler(a), newLocalJob(a),
 	)
 	a.note(root.Commands())
 	return root

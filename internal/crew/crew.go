@@ -75,7 +75,7 @@ type crew struct {
 	ends   chan end
 	closed bool // nothing more is begun
 	since  time.Time
-	refuse string // why a job could not be claimed, as it was last said
+	said   map[string]bool // while the pool does not answer: what would be said each second
 }
 
 type end struct{ job, exit string }
@@ -91,7 +91,7 @@ func Run(ctx context.Context, c Config) (interrupted bool, err error) {
 	}
 	w := &crew{
 		Config: c, folder: newFolder(c), steps: map[string]Step{}, begun: map[string]time.Time{},
-		gone: map[string]bool{}, ends: make(chan end),
+		gone: map[string]bool{}, ends: make(chan end), said: map[string]bool{},
 	}
 	w.roster = NewRoster(c.Order.Unit.Crew.Slots, w.met)
 	if c.Pool != nil {
@@ -190,13 +190,10 @@ func (w *crew) claim(j record.Job) (known bool) {
 			return true
 		case err != nil:
 			w.roster.Return(j.ID)
-			if text := fmt.Sprintf("%s: not claimed: %v", j.ID, err); text != w.refuse {
-				w.refuse = text
-				w.say("%s", text)
-			}
+			w.sayOnce("%s: not claimed: %v", j.ID, err)
 			return false
 		}
-		w.refuse = ""
+		clear(w.said)
 	}
 	w.start(j)
 	return true
@@ -263,16 +260,16 @@ func (w *crew) finished() bool {
 		}
 		return true
 	case (w.Done == nil || w.Now().Sub(w.since) >= settling) && w.runOver():
-		w.say("the run is over")
+		w.sayOnce("the run is over")
 	case w.Now().Sub(w.since) >= w.Idle:
-		w.say("nothing has come for %s", w.Idle)
+		w.sayOnce("nothing has come for %s", w.Idle)
 	default:
 		return false
 	}
 	w.note(w.publishAboard(w.roster, true))
 	if w.Pool != nil {
 		if err := w.Pool.Close(); err != nil {
-			w.say("not closed: %v", err)
+			w.sayOnce("not closed: %v", err)
 			return false
 		}
 	}
@@ -292,4 +289,12 @@ func (w *crew) note(err error) {
 // say puts a line into the crew's log. A log that cannot be written stops nothing.
 func (w *crew) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(w.Log, "%s %s: %s\n", w.Now().Format("15:04:05"), w.Order.Unit.ID, fmt.Sprintf(format, args...))
+}
+
+// sayOnce is say of what stays as it is until a bucket answers.
+func (w *crew) sayOnce(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !w.said[text] {
+		w.said[text] = true
+		w.say("%s", text)
+	}
 }
