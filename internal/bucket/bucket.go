@@ -41,6 +41,8 @@ type Bucket struct {
 	objects *storage.ObjectsService
 	watch   *watch
 	pause   func(try int) time.Duration // before a write is tried again
+	atOnce  int64
+	chunk   int
 }
 
 // ErrChanged is returned where an object is not, or no longer, of the generation that a write was for. It is fs.ErrExist too.
@@ -97,7 +99,7 @@ func open(ctx context.Context, name string, o gcp.Options) (*Bucket, error) {
 		return nil, fmt.Errorf("bucket %s: %w", name, err)
 	}
 	s.UserAgent = "vtune"
-	return &Bucket{name: name, objects: s.Objects, watch: w, pause: pause(o)}, nil
+	return &Bucket{name: name, objects: s.Objects, watch: w, pause: pause(o), atOnce: atOnce, chunk: chunk}, nil
 }
 
 // basePath is where the interface begins at an endpoint. Uploads have a path beside it, so an endpoint has no path of its own.
@@ -112,9 +114,6 @@ func basePath(endpoint string) (string, error) {
 	}
 	return e + "/storage/v1/", nil
 }
-
-// Name of the bucket.
-func (b *Bucket) Name() string { return b.name }
 
 // Now is the bucket's time: the Date of its last answer, carried on by this machine's monotonic clock. It is right to about a
 // second, whatever the wall clock here says; before the first answer it is that wall clock.

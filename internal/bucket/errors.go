@@ -44,7 +44,7 @@ func (b *Bucket) explain(verb, name string, err error) error {
 		said = http.StatusText(api.Code)
 	}
 	switch {
-	case api.Code == http.StatusNotFound && (verb == "list" || verb == "write" || strings.Contains(said, "bucket does not exist")):
+	case api.Code == http.StatusNotFound && (verb == "list" || verb == "write" || noBucket(err)):
 		// A mistyped bucket is not a run in which nothing has happened yet.
 		return diag.Wrap(fmt.Errorf("%s: there is no bucket %s (404: %s)", at, b.name, said), diag.Internal,
 			"gcloud storage buckets create gs://"+b.name)
@@ -62,6 +62,9 @@ func (b *Bucket) explain(verb, name string, err error) error {
 	}
 	return fmt.Errorf("%s: %d: %s", at, api.Code, said)
 }
+
+// noBucket tells a bucket that is not there from an object that is not, by the interface's own words.
+func noBucket(err error) bool { return strings.Contains(err.Error(), "bucket does not exist") }
 
 // statusOf is the code of an answer; 0: there was none.
 func statusOf(err error) int {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/http"
 	"os"
 	"path"
 	"time"
@@ -61,7 +62,7 @@ func (b *Bucket) PutFile(ctx context.Context, name, path string, generation int6
 		return Object{}, err
 	}
 	size := info.Size()
-	if size <= atOnce {
+	if size <= b.atOnce {
 		data := make([]byte, size)
 		if _, err := io.ReadFull(io.NewSectionReader(f, 0, size), data); err != nil {
 			return Object{}, fmt.Errorf("%s: %w", path, err)
@@ -73,11 +74,12 @@ func (b *Bucket) PutFile(ctx context.Context, name, path string, generation int6
 		return Object{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return b.write(ctx, write{
-		name: name, generation: generation, size: size, sum: sum.Sum32(),
+		name: name, generation: generation, size: size, sum: sum.Sum32(), chunked: true,
 		media: func(c *storage.ObjectsInsertCall) context.CancelFunc {
-			c.Media(io.NewSectionReader(f, 0, size), googleapi.ContentType(contentType(name)), googleapi.ChunkSize(chunk),
+			c.Media(io.NewSectionReader(f, 0, size), googleapi.ContentType(contentType(name)), googleapi.ChunkSize(b.chunk),
 				googleapi.ChunkRetryDeadline(chunkPatience), googleapi.ChunkTransferTimeout(chunkPatience))
-			c.Context(ctx)
+			// Beyond these the library takes an answer that did not come at all for final.
+			c.Context(ctx).WithRetry(nil, func(err error) bool { return err != nil && ctx.Err() == nil && judge(err) != refused })
 			return func() {}
 		},
 	})
@@ -100,6 +102,7 @@ type write struct {
 	meta       map[string]string
 	size       int64
 	sum        uint32
+	chunked    bool // in an upload of several requests
 	// media gives the call its content, once for each try, and its context.
 	media func(*storage.ObjectsInsertCall) context.CancelFunc
 }
@@ -118,6 +121,9 @@ func (b *Bucket) write(ctx context.Context, w write) (Object, error) {
 			return b.written(ctx, w, item)
 		}
 		what := judge(err)
+		if code := statusOf(err); w.chunked && (code == http.StatusNotFound || code == http.StatusGone) && !noBucket(err) {
+			what = unknown // it is the upload that is not known any more: given up, or done
+		}
 		open = open || what == unknown
 		if what == refused && !open {
 			return Object{}, b.explain("write", w.name, err)

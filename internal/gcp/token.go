@@ -148,27 +148,30 @@ func (a *authorised) renewed(old *oauth2.Token) (*oauth2.Token, string, error) {
 	return t, fresh.quota, tokenError(err)
 }
 
-// tokenError keeps a token server's code and words, never its whole answer, which net/http or x/oauth2 would quote. What it
-// refuses for good is told from what may pass.
+// tokenError keeps a token server's code and words, never its whole answer, which x/oauth2 would quote. What is of the network, and
+// may pass, is told from what is refused for good.
 func tokenError(err error) error {
-	if err == nil {
+	var (
+		answer  *oauth2.RetrieveError
+		machine *metadata.Error
+		network net.Error
+	)
+	switch {
+	case err == nil:
 		return nil
+	case errors.As(err, &answer) && answer.Response != nil:
+		what := answer.Response.Status
+		if answer.ErrorCode != "" {
+			what = strings.TrimSuffix(answer.ErrorCode+": "+answer.ErrorDescription, ": ")
+		}
+		if code := answer.Response.StatusCode; code >= 500 || code == http.StatusTooManyRequests {
+			return fmt.Errorf("no token: %s", what)
+		}
+		return refused("no token: %s", what)
+	case errors.As(err, &machine) && machine.Code >= 500, errors.As(err, &network):
+		return fmt.Errorf("no token: %w", bare(err))
 	}
-	var r *oauth2.RetrieveError
-	if errors.As(err, &r) {
-		what := r.ErrorCode
-		if r.ErrorDescription != "" {
-			what += ": " + r.ErrorDescription
-		}
-		if what == "" {
-			what = r.Response.Status
-		}
-		if r.Response != nil && r.Response.StatusCode < 500 && r.Response.StatusCode != http.StatusTooManyRequests {
-			return refused("no token: %s", what)
-		}
-		return fmt.Errorf("no token: %s", what)
-	}
-	return fmt.Errorf("no token: %w", bare(err))
+	return refused("no token: %v", bare(err))
 }
 
 // kinds are the files that are taken: they say themselves which they are. Other kinds would be read by a library that acts on
@@ -250,7 +253,7 @@ func (m machine) Token() (*oauth2.Token, error) {
 	if err != nil {
 		var undefined metadata.NotDefinedError
 		if errors.As(err, &undefined) {
-			return nil, &CredentialsError{"this machine has no service account"}
+			return nil, errors.New("this machine has no service account")
 		}
 		return nil, err
 	}
