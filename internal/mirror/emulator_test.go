@@ -34,6 +34,7 @@ func TestARunIsMirroredThroughARealBucket(t *testing.T) {
 			buckettest.Make(t, endpoint, "runs")
 			return endpoint
 		},
+		"strict": func(t testing.TB) string { return buckettest.Strict(t, "runs") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			endpoint := start(t)
