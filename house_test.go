@@ -46,7 +46,9 @@ var edges = map[string][]string{
 	"internal/gcp":               {"internal/diag"},
 	"internal/bucket":            {"internal/diag", "internal/fsx", "internal/gcp"},
 	"internal/bucket/buckettest": {"internal/need", "internal/proc"},
-	"internal/mirror":            {"internal/bucket", "internal/fsx", "internal/record"},
+	"internal/mirror":            {"internal/bucket", "internal/fsx", "internal/mirror/memory", "internal/mirror/names", "internal/record"},
+	"internal/mirror/memory":     {"internal/fsx", "internal/mirror/names", "internal/record"},
+	"internal/mirror/names":      {"internal/fsx", "internal/record"},
 
 	"internal/aboard":        {"internal/fsx", "internal/record"},
 	"internal/crew":          {"internal/aboard", "internal/diag", "internal/fsx", "internal/proc", "internal/record"},
