@@ -52,8 +52,8 @@ var edges = map[string][]string{
 
 	"internal/aboard":        {"internal/fsx", "internal/record"},
 	"internal/crew":          {"internal/aboard", "internal/diag", "internal/fsx", "internal/proc", "internal/record"},
-	"internal/worker":        {"internal/aboard", "internal/bucket", "internal/crew", "internal/diag", "internal/fsx", "internal/proc", "internal/record", "internal/worker/porter", "internal/worker/remote"},
-	"internal/worker/porter": {"internal/bucket", "internal/fsx", "internal/record", "internal/worker/remote"},
+	"internal/worker":        {"internal/mirror/names", "internal/aboard", "internal/bucket", "internal/crew", "internal/diag", "internal/fsx", "internal/proc", "internal/record", "internal/worker/porter", "internal/worker/remote"},
+	"internal/worker/porter": {"internal/bucket", "internal/fsx", "internal/mirror/names", "internal/record", "internal/worker/remote"},
 	"internal/worker/remote": {"internal/bucket", "internal/fsx", "internal/record"},
 	"internal/serving":       {"internal/proc", "internal/record", "internal/vllm"},
 	"internal/client":        {"internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/serving", "internal/verdict", "internal/vllm"},

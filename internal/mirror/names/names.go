@@ -70,6 +70,7 @@ var table = slices.Concat([]Rule{
 	{Pattern: "bin/vtune", Whose: Ours, Fixed: true, Perm: 0o755},
 	{Pattern: Secrets, Whose: Ours, Perm: 0o600}, // goes up because machines need it, and never comes down
 	{Pattern: "chain.json", Whose: Ours, Pull: true},
+	{Pattern: "approved.json", Whose: Ours, Pull: true},
 	{Pattern: "state.json", Whose: Ours, Pull: true},
 	{Pattern: "result.txt", Whose: Ours, Pull: true},
 	{Pattern: "result.json", Whose: Ours, Pull: true},
@@ -95,7 +96,9 @@ var table = slices.Concat([]Rule{
 	{Pattern: "jobs/*/submitted.json", Whose: Ours, Pull: true, Phase: intended},
 	{Pattern: "jobs/*/ended.json", Whose: Ours, Pull: true, Fixed: true},
 	{Pattern: "jobs/*/unwanted.json", Whose: Ours, Pull: true, Fixed: true},
-	{Pattern: "jobs/*/request-id", Whose: Ours, Pull: true, Fixed: true},
+	{Pattern: "jobs/*/request-id", Whose: Ours, Pull: true}, // another one after a refusal
+	{Pattern: "jobs/*/resource.json", Whose: Ours, Pull: true},
+	{Pattern: "jobs/*/deleted.json", Whose: Ours, Pull: true},
 	{Pattern: "jobs/*/request.json", Whose: Ours, Pull: true},
 	{Pattern: "jobs/*/crew.json", Whose: Ours, Pull: true},
 	{Pattern: "jobs/*/script", Whose: Ours, Pull: true, Perm: 0o755}, // a unit that is not out yet is submitted with it, from wherever
