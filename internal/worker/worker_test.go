@@ -438,7 +438,8 @@ func TestWhatWentUpWithoutAnAnswerIsNotPutUpTwice(t *testing.T) {
 			t.Parallel()
 			r := newRun(t, cells(3)...)
 			m := r.machine("pool-1", record.PoolOrder{Idle: 1})
-			dice := rand.New(rand.NewPCG(seed, 0)) // each throw is under the line's lock
+			m.c.Beat = seconds(0.5) // each that fails is a line more for the log that has to go up
+			dice := rand.New(rand.NewPCG(seed, 0))
 			m.line.fault = func(_ int, op, name string) fault {
 				switch n := dice.IntN(10); {
 				case op == "put" && n < 4:
