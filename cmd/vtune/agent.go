@@ -34,7 +34,6 @@ func newAgent(a *app) *cobra.Command {
 			if exam.Ordered(path) {
 				return exam.Run(c.Context(), exam.Config{Dir: dir, Assignment: path, Env: a.env, Log: a.err})
 			}
-			stop, done := crew.Orders()
 			stop, done := crew.Causes()
 			defer done()
 			code, err := agent.Run(context.WithoutCancel(c.Context()), agent.Config{

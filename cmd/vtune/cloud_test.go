@@ -37,7 +37,7 @@ func newCloud(t *testing.T, o tputest.Options) *cloud {
 	o.Path = append(o.Path, programs)
 	api := tputest.New(t, o)
 	g := gate.New(t, storage, api.Tokens().Check)
-	api.Give("VTUNE_STORAGE_ENDPOINT="+g.URL(), "VLLM_SIM_GPU_DIR="+filepath.Join(dir, "gpus"))
+	api.Give("VTUNE_STORAGE_ENDPOINT="+g.URL(), "VLLM_SIM_GPU_DIR="+filepath.Join(dir, "gpus"), "TPU_ACCELERATOR_TYPE=v6e-1")
 	c := &cloud{T: t, api: api, gate: g, storage: storage}
 	c.env = append(environment(dir), "GOOGLE_APPLICATION_CREDENTIALS="+api.CredentialsFile(t), "VTUNE_STORAGE_ENDPOINT="+g.URL())
 	c.env = append(c.env, api.Env()...)
@@ -53,7 +53,8 @@ func (c *cloud) anotherHome() []string {
 // spec is walkSpec for TPUs, with further keys of the site.
 func (c *cloud) spec(site string) string {
 	c.Helper()
-	text := fmt.Sprintf(walkSpec, "tpu", "in-job") + fmt.Sprintf(`system: TPU
+	walk := strings.Replace(walkSpec, `VLLM_SIM_TIME_SCALE: "25"`, `VLLM_SIM_TIME_SCALE: "60"`, 1)
+	text := fmt.Sprintf(walk, "tpu", "in-job") + fmt.Sprintf(`system: TPU
 base: gs://tuning/runs
 site: {project: %s, zone: %s, accelerator_type: v6e-1, runtime_version: v2-alpha-tpuv6e, max_run_duration: 1h, %s}
 `, c.api.Project(), c.api.Zone(), site)

@@ -35,7 +35,6 @@ func newCrew(a *app) *cobra.Command {
 				return fmt.Errorf("crew: %w", err)
 			}
 			ctx := context.WithoutCancel(c.Context())
-			causes, done := crew.Orders()
 			causes, done := crew.Causes()
 			defer done()
 			config := crew.Config{Dir: dir, Order: order, Stop: causes, Log: a.err, Now: a.now}

@@ -12,6 +12,7 @@ import (
 	"vtune/internal/bucket"
 	"vtune/internal/bucket/buckettest"
 	"vtune/internal/fsx"
+	"vtune/internal/mirror/names"
 	"vtune/internal/record"
 )
 
@@ -33,6 +34,7 @@ func TestARunIsMirroredThroughARealBucket(t *testing.T) {
 			buckettest.Make(t, endpoint, "runs")
 			return endpoint
 		},
+		"strict": func(t testing.TB) string { return buckettest.Strict(t, "runs") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			endpoint := start(t)
@@ -82,7 +84,7 @@ func TestARunIsMirroredThroughARealBucket(t *testing.T) {
 			files := cell("a")
 			publish(files[:4]...)
 			w := record.Worker{Schema: record.Schema, Unit: "crew-1", Boot: 2, Phase: record.WorkerOpen, Manifests: 1, Node: "n1"}
-			sign, err := b.Put(ctx, prefix+"/workers/crew-1.json", []byte("{}"), 0, describe(w))
+			sign, err := b.Put(ctx, prefix+"/workers/crew-1.json", []byte("{}"), 0, names.Describe(w))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"vtune/internal/bucket"
 	"vtune/internal/fsx"
+	"vtune/internal/mirror/names"
 )
 
 // Fetch brings files in that a pull leaves in the bucket: logs, traces, timelines. A path is a file's, or a folder's with all that is
@@ -25,7 +26,7 @@ func (m *Mirror) Fetch(ctx context.Context, paths ...string) error {
 	}
 	defer m.close()
 	for i, path := range paths {
-		if !proper(path) {
+		if !names.Proper(path) {
 			return fmt.Errorf("fetch %q: no path within a run", path)
 		}
 		if err := m.fetch(ctx, path); err != nil {
@@ -46,11 +47,11 @@ func (m *Mirror) fetch(ctx context.Context, path string) error {
 	files := map[string]*fetched{}
 	var order []string
 	err := m.c.Store.List(ctx, m.object(path), "", func(o bucket.Object) error {
-		name, n := wholeOf(m.relative(o.Name))
+		name, n := names.Whole(m.relative(o.Name))
 		if name != path && !strings.HasPrefix(name, path+"/") || strings.HasSuffix(name, "/") {
 			return nil
 		}
-		if r := ruleOf(name); !proper(name) || r.whose == nobodys || name == secrets {
+		if r := names.Of(name); !names.Proper(name) || r.Whose == names.Nobodys || name == names.Secrets {
 			return nil
 		}
 		f, known := files[name]
@@ -76,10 +77,10 @@ func (m *Mirror) fetch(ctx context.Context, path string) error {
 		if err := m.folder(name); err != nil {
 			return err
 		}
-		switch whole, r := files[name].whole, ruleOf(name); {
+		switch whole, r := files[name].whole, names.Of(name); {
 		case whole == nil:
 			err = m.fetchPieces(ctx, name, files[name].pieces)
-		case r.pull && whole.Size <= mostBytes:
+		case r.Pull && whole.Size <= mostBytes:
 			err = m.settle(ctx, &want{name: name, rule: r, size: whole.Size, sum: whole.CRC32C}, true)
 		default:
 			err = m.fetchWhole(ctx, name, r, *whole)
@@ -93,9 +94,9 @@ func (m *Mirror) fetch(ctx context.Context, path string) error {
 
 // fetchWhole brings in an object as it is, but for one that this side has changed here. It comes into a folder that is nobody else's
 // until it has its own permissions.
-func (m *Mirror) fetchWhole(ctx context.Context, name string, r rule, o bucket.Object) (err error) {
+func (m *Mirror) fetchWhole(ctx context.Context, name string, r names.Rule, o bucket.Object) (err error) {
 	e, here, err := m.look(name, r, o.Size)
-	if err != nil || here && (r.whose == ours || e.Size == o.Size && e.CRC32C == o.CRC32C) {
+	if err != nil || here && (r.Whose == names.Ours || e.Size == o.Size && e.CRC32C == o.CRC32C) {
 		return err
 	}
 	path := m.local(name)
@@ -109,7 +110,7 @@ func (m *Mirror) fetchWhole(ctx context.Context, name string, r rule, o bucket.O
 	if err != nil {
 		return err
 	}
-	if err := os.Chmod(file, r.mode()); err != nil {
+	if err := os.Chmod(file, r.Mode()); err != nil {
 		return err
 	}
 	fsx.Point("mirror.fetched", path)
@@ -126,7 +127,7 @@ func (m *Mirror) fetchWhole(ctx context.Context, name string, r rule, o bucket.O
 // fetchPieces makes a log of its pieces. Each that is here already is known by its size and sum, so that nothing need be remembered;
 // what does not agree, as after a crash, is written anew. Two processes that do this at once write the same bytes to the same places.
 func (m *Mirror) fetchPieces(ctx context.Context, name string, pieces map[int]bucket.Object) (err error) {
-	f, err := m.root.OpenFile(name, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, ruleOf(name).mode())
+	f, err := m.root.OpenFile(name, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, names.Of(name).Mode())
 	if err != nil {
 		return err
 	}

@@ -12,13 +12,15 @@ import (
 
 	"vtune/internal/bucket"
 	"vtune/internal/fsx"
+	"vtune/internal/mirror/memory"
+	"vtune/internal/mirror/names"
 )
 
 // look is the file here, as an entry without a generation. A file of another size than asked for is not read: its sum is 0.
 // A symbolic link counts for a file only where links are what goes up.
-func (m *Mirror) look(name string, r rule, size int64) (e entry, here bool, err error) {
+func (m *Mirror) look(name string, r names.Rule, size int64) (e memory.Entry, here bool, err error) {
 	stat := os.Lstat
-	if r.linked {
+	if r.Linked {
 		stat = os.Stat
 	}
 	info, err := stat(m.local(name))
@@ -28,7 +30,7 @@ func (m *Mirror) look(name string, r rule, size int64) (e entry, here bool, err 
 	if err != nil {
 		return e, false, err
 	}
-	e = entry{Size: info.Size(), MTime: info.ModTime().UnixNano()}
+	e = memory.Entry{Size: info.Size(), MTime: info.ModTime().UnixNano()}
 	if e.Size == size {
 		e.CRC32C, err = sumFile(m.local(name))
 	}
@@ -48,7 +50,7 @@ func sumFile(path string) (uint32, error) {
 
 // settle makes a file here what it is in the bucket, as far as that is the bucket's to say.
 func (m *Mirror) settle(ctx context.Context, w *want, durable bool) error {
-	if w.rule.hollow {
+	if w.rule.Hollow {
 		return m.hollow(w.name)
 	}
 	m.guard.Lock()
@@ -59,17 +61,17 @@ func (m *Mirror) settle(ctx context.Context, w *want, durable bool) error {
 		return err
 	}
 	same := here && e.Size == w.size && e.CRC32C == w.sum
-	if same || here && eventName(w.name) {
+	if same || here && names.IsEvent(w.name) {
 		return m.note(w, e)
 	}
 	// What was written here since it was last as in the bucket goes up; it is not lost to what others say.
-	if here && !w.rule.fixed && w.rule.whose == ours && remembered && (known.Size != e.Size || known.MTime != e.MTime) {
+	if here && !w.rule.Fixed && w.rule.Whose == names.Ours && remembered && (known.Size != e.Size || known.MTime != e.MTime) {
 		return nil
 	}
 	data := w.data
-	later := !remembered || w.told.writer == known.Writer && w.told.seq > int64(known.Seq)
+	later := !remembered || w.told.Writer == known.Writer && w.told.Seq > int64(known.Seq)
 	generation := int64(0)
-	if !w.have || !w.rule.fixed && !later {
+	if !w.have || !w.rule.Fixed && !later {
 		var o bucket.Object
 		if data, o, err = m.c.Store.Get(ctx, m.object(w.name)); absent(err) {
 			m.refuse("%s is told of and not there", w.name)
@@ -79,10 +81,10 @@ func (m *Mirror) settle(ctx context.Context, w *want, durable bool) error {
 		}
 		generation = o.Generation
 	}
-	if held := sum(data); w.rule.fixed && held != w.sum {
+	if held := sum(data); w.rule.Fixed && held != w.sum {
 		return &DiffersError{Path: w.name, Here: w.sum, Held: held}
 	}
-	if here && w.rule.fixed {
+	if here && w.rule.Fixed {
 		old, err := os.ReadFile(m.local(w.name))
 		if err != nil {
 			return err
@@ -91,24 +93,24 @@ func (m *Mirror) settle(ctx context.Context, w *want, durable bool) error {
 			return &DiffersError{Path: w.name, Here: sum(old), Held: sum(data)}
 		}
 	}
-	if err := m.write(w.name, data, w.rule.mode(), durable); err != nil {
+	if err := m.write(w.name, data, w.rule.Mode(), durable); err != nil {
 		return err
 	}
 	info, err := os.Lstat(m.local(w.name))
 	if err != nil {
 		return err
 	}
-	return m.note(w, entry{Size: int64(len(data)), MTime: info.ModTime().UnixNano(), CRC32C: sum(data), Generation: generation})
+	return m.note(w, memory.Entry{Size: int64(len(data)), MTime: info.ModTime().UnixNano(), CRC32C: sum(data), Generation: generation})
 }
 
 // note remembers a file that is as in the bucket.
-func (m *Mirror) note(w *want, e entry) error {
+func (m *Mirror) note(w *want, e memory.Entry) error {
 	m.guard.Lock()
 	defer m.guard.Unlock()
 	if known := m.mem.Files[w.name]; e.Generation == 0 && known.CRC32C == e.CRC32C && known.Size == e.Size {
 		e.Generation = known.Generation
 	}
-	e.Writer, e.Seq = w.told.writer, int(w.told.seq)
+	e.Writer, e.Seq = w.told.Writer, int(w.told.Seq)
 	m.remember(w.name, w.rule, e)
 	return nil
 }
@@ -149,7 +151,7 @@ func (m *Mirror) hollow(name string) error {
 	if err := m.folder(name); err != nil {
 		return err
 	}
-	f, err := m.root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, ruleOf(name).mode())
+	f, err := m.root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, names.Of(name).Mode())
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

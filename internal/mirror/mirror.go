@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"vtune/internal/bucket"
+	"vtune/internal/mirror/memory"
 	"vtune/internal/record"
 )
 
@@ -60,7 +61,7 @@ type Config struct {
 // Mirror of one run. Its methods are for one goroutine at a time.
 type Mirror struct {
 	c       Config
-	mem     *memory
+	mem     *memory.Memory
 	root    *os.Root // of the directory, while it is written to: symbolic links do not lead out of it
 	folders sync.Map // made in it meanwhile
 	seq     int      // of the last manifest written
@@ -113,10 +114,6 @@ const (
 	parallel = 32
 )
 
-// carries is the metadata of a manifest that says how many of its files have their content in it. With 0, a listing of the run says
-// as much as the manifest does.
-const carries = "carries"
-
 func sum(data []byte) uint32 { return crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)) }
 
 // object is the name in the bucket of a file of the run.
@@ -139,6 +136,15 @@ func (m *Mirror) open() error {
 	m.folders.Clear()
 	return err
 }
+
+// load reads what is remembered, once.
+func (m *Mirror) load() {
+	if m.mem == nil {
+		m.mem = memory.Load(m.c.Dir.Mirror(), m.c.Prefix)
+	}
+}
+
+func (m *Mirror) keep() error { return m.mem.Keep(m.c.Dir.Mirror()) }
 
 func (m *Mirror) close() {
 	m.root.Close()

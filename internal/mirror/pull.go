@@ -15,6 +15,8 @@ import (
 
 	"vtune/internal/bucket"
 	"vtune/internal/fsx"
+	"vtune/internal/mirror/memory"
+	"vtune/internal/mirror/names"
 	"vtune/internal/record"
 )
 
@@ -83,14 +85,14 @@ func (m *Mirror) news(ctx context.Context) error {
 func (m *Mirror) owing(signs []bucket.Object, fresh []told) map[string]int {
 	got := map[string]int{}
 	for _, t := range fresh {
-		got[t.writer]++
+		got[t.Writer]++
 	}
 	owing := map[string]int{}
 	for _, o := range signs {
-		unit := unitOf(o.Name)
-		n := published(o.Metadata)
-		if n > got[unit]+m.mem.got(unit) && n > m.mem.Looked[unit] {
-			owing[unit] = n
+		unit := names.Unit(o.Name)
+		w, _ := names.Described(unit, o.Metadata)
+		if w.Manifests > got[unit]+m.mem.Got(unit) && w.Manifests > m.mem.Looked[unit] {
+			owing[unit] = w.Manifests
 		}
 	}
 	return owing
@@ -99,11 +101,10 @@ func (m *Mirror) owing(signs []bucket.Object, fresh []told) map[string]int {
 // listManifests are those from an object's name on that were not read.
 func (m *Mirror) listManifests(ctx context.Context, from string) (fresh []told, err error) {
 	err = m.c.Store.List(ctx, m.object("events/"), from, func(o bucket.Object) error {
-		if t, ok := parseManifest(m.relative(o.Name)); !ok {
+		if t, ok := names.ParseManifest(m.relative(o.Name)); !ok {
 			m.refuse("%q is no manifest's name", o.Name)
-		} else if !m.mem.seen(t) {
-			t.object = o
-			fresh = append(fresh, t)
+		} else if !m.mem.Has(t) {
+			fresh = append(fresh, told{t, o})
 		}
 		return nil
 	})
@@ -112,10 +113,16 @@ func (m *Mirror) listManifests(ctx context.Context, from string) (fresh []told, 
 
 func (m *Mirror) relative(object string) string { return strings.TrimPrefix(object, m.c.Prefix+"/") }
 
+// told is a manifest as its name and a listing tell of it.
+type told struct {
+	names.Manifest
+	object bucket.Object
+}
+
 // want is a file to bring in.
 type want struct {
 	name   string
-	rule   rule
+	rule   names.Rule
 	data   []byte // where have
 	have   bool
 	size   int64
@@ -157,7 +164,7 @@ func (m *Mirror) read(ctx context.Context, list []told, missing map[string]bucke
 		}
 		for i, t := range chunk {
 			if bad[i] = errors.Join(bad[i], errs[i]); bad[i] == nil {
-				m.mem.see(t)
+				m.mem.See(t.Manifest, t.object.Updated)
 			}
 			differ = append(differ, bad[i])
 		}
@@ -196,11 +203,11 @@ func (m *Mirror) getManifests(ctx context.Context, chunk []told) ([]record.Manif
 	g.SetLimit(parallel)
 	for i, t := range chunk {
 		if t.object.Size > mostBytes {
-			m.refuse("%s has %d bytes", t.name, t.object.Size)
+			m.refuse("%s has %d bytes", t.Name, t.object.Size)
 			continue
 		}
 		g.Go(func() error {
-			data, _, err := m.c.Store.Get(ctx, m.object(t.name))
+			data, _, err := m.c.Store.Get(ctx, m.object(t.Name))
 			if absent(err) {
 				return nil // taken away meanwhile
 			}
@@ -209,9 +216,9 @@ func (m *Mirror) getManifests(ctx context.Context, chunk []told) ([]record.Manif
 			}
 			var one record.Manifest
 			if err := json.Unmarshal(data, &one); err != nil {
-				m.refuse("%s: %v", t.name, err)
-			} else if one.Writer != t.writer {
-				m.refuse("%s is by %q", t.name, one.Writer)
+				m.refuse("%s: %v", t.Name, err)
+			} else if one.Writer != t.Writer {
+				m.refuse("%s is by %q", t.Name, one.Writer)
 			} else {
 				got[i] = one
 			}
@@ -223,31 +230,31 @@ func (m *Mirror) getManifests(ctx context.Context, chunk []told) ([]record.Manif
 
 // wish is what a manifest's word on a file asks for, if for anything.
 func (m *Mirror) wish(t told, f record.Stored, missing map[string]bucket.Object) (*want, bool) {
-	if !proper(f.Path) {
-		m.refuse("%s names %q", t.name, f.Path)
+	if !names.Proper(f.Path) {
+		m.refuse("%s names %q", t.Name, f.Path)
 		return nil, false
 	}
 	if m.named != nil {
 		m.named[f.Path] = true
 	}
-	r := ruleOf(f.Path)
+	r := names.Of(f.Path)
 	w := &want{name: f.Path, rule: r, data: f.Data, size: f.Size, sum: f.CRC32C, told: t}
 	switch {
-	case r.hollow:
+	case r.Hollow:
 		w.data, w.have, w.size, w.sum = nil, true, 0, 0
 		return w, true
-	case !r.pull || f.Part != 0:
+	case !r.Pull || f.Part != 0:
 		return nil, false
-	case r.whose == ours && !strings.HasPrefix(t.writer, "collector-"):
-		m.refuse("%s, of a worker, names %s", t.name, f.Path)
+	case r.Whose == names.Ours && !strings.HasPrefix(t.Writer, "collector-"):
+		m.refuse("%s, of a worker, names %s", t.Name, f.Path)
 		return nil, false
 	case f.Size < 0 || f.Size > mostBytes:
-		m.refuse("%s names %s with %d bytes", t.name, f.Path, f.Size)
+		m.refuse("%s names %s with %d bytes", t.Name, f.Path, f.Size)
 		return nil, false
 	}
 	w.have = len(f.Data) > 0 || f.Size == 0
 	if w.have && (int64(len(f.Data)) != f.Size || sum(f.Data) != f.CRC32C) || !w.have && f.Only {
-		m.refuse("%s has not the content of %s that it names", t.name, f.Path)
+		m.refuse("%s has not the content of %s that it names", t.Name, f.Path)
 		return nil, false
 	}
 	if missing == nil || f.Only {
@@ -266,13 +273,13 @@ func join(before, w *want) (*want, error) {
 	switch {
 	case before == nil:
 		return w, nil
-	case before.size == w.size && before.sum == w.sum, eventName(w.name):
+	case before.size == w.size && before.sum == w.sum, names.IsEvent(w.name):
 		return nil, nil
-	case w.rule.fixed:
+	case w.rule.Fixed:
 		return nil, &DiffersError{Path: w.name, Here: before.sum, Held: w.sum}
 	}
-	if before.told.writer == w.told.writer {
-		if w.told.seq < before.told.seq {
+	if before.told.Writer == w.told.Writer {
+		if w.told.Seq < before.told.Seq {
 			return nil, nil
 		}
 	} else {
@@ -299,7 +306,7 @@ func (m *Mirror) everything(ctx context.Context) error {
 	}
 	var hollow []*want
 	for name := range s.hollow {
-		hollow = append(hollow, &want{name: name, rule: ruleOf(name), have: true})
+		hollow = append(hollow, &want{name: name, rule: names.Of(name), have: true})
 	}
 	if _, err := m.bring(ctx, [][]*want{hollow}); err != nil {
 		return err
@@ -317,7 +324,7 @@ func (m *Mirror) everything(ctx context.Context) error {
 	differ = append(differ, err)
 	var rest []*want
 	for name, o := range missing {
-		rest = append(rest, &want{name: name, rule: ruleOf(name), size: o.Size, sum: o.CRC32C})
+		rest = append(rest, &want{name: name, rule: names.Of(name), size: o.Size, sum: o.CRC32C})
 	}
 	slices.SortFunc(rest, func(a, b *want) int { return strings.Compare(a.name, b.name) })
 	groups := make([][]*want, len(rest))
@@ -330,13 +337,13 @@ func (m *Mirror) everything(ctx context.Context) error {
 	}
 	if first {
 		for _, name := range same {
-			if !named[name] && ruleOf(name).pull {
+			if !named[name] && names.Of(name).Pull {
 				m.mem.Announce = append(m.mem.Announce, name)
 			}
 		}
 	}
 	for _, t := range s.told {
-		m.mem.see(t)
+		m.mem.See(t.Manifest, t.object.Updated)
 	}
 	err = errors.Join(append(differ, errs...)...)
 	m.mem.Whole = err == nil
@@ -360,10 +367,10 @@ func (m *Mirror) survey(ctx context.Context) (survey, error) {
 			m.c.Progress(listed, 0, "objects listed")
 		}
 		name := m.relative(o.Name)
-		if t, ok := parseManifest(name); ok {
-			switch t.object = o; {
-			case m.mem.seen(t):
-			case o.Metadata[carries] == "0":
+		if one, ok := names.ParseManifest(name); ok {
+			switch t := (told{one, o}); {
+			case m.mem.Has(one):
+			case o.Metadata[names.Carries] == "0":
 				s.told = append(s.told, t)
 			default:
 				s.manifests = append(s.manifests, t)
@@ -373,20 +380,20 @@ func (m *Mirror) survey(ctx context.Context) (survey, error) {
 		if name == "" || strings.HasSuffix(name, "/") { // what consoles put there for a folder
 			return nil
 		}
-		name, part := wholeOf(name)
-		if !proper(name) || path.Dir(name) == "events" {
+		name, part := names.Whole(name)
+		if !names.Proper(name) || path.Dir(name) == "events" {
 			m.refuse("%q is no name of a file", o.Name)
 			return nil
 		}
-		r := ruleOf(name)
+		r := names.Of(name)
 		switch {
 		case path.Dir(name) == "workers" && part == 0:
 			s.signs = append(s.signs, o)
-		case r.hollow:
+		case r.Hollow:
 			s.hollow[name] = true
-		case part == 0 && r.pull && o.Size > mostBytes:
+		case part == 0 && r.Pull && o.Size > mostBytes:
 			m.refuse("%s has %d bytes", name, o.Size)
-		case part == 0 && (r.pull || r.whose == ours || r.linked):
+		case part == 0 && (r.Pull || r.Whose == names.Ours || r.Linked):
 			s.files[name] = o
 		}
 		return nil
@@ -405,7 +412,7 @@ func (m *Mirror) compare(ctx context.Context, files map[string]bucket.Object) (m
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			r := ruleOf(name)
+			r := names.Of(name)
 			e, here, err := m.look(name, r, o.Size)
 			if err != nil {
 				return err
@@ -416,10 +423,10 @@ func (m *Mirror) compare(ctx context.Context, files map[string]bucket.Object) (m
 			switch e.Generation = o.Generation; {
 			case equal:
 				m.remember(name, r, e)
-				if r.whose == ours {
+				if r.Whose == names.Ours {
 					same = append(same, name)
 				}
-			case r.pull:
+			case r.Pull:
 				missing[name] = o
 			case here: // and to go up: not as the bucket has it
 				e.Size, e.CRC32C, e.MTime = o.Size, o.CRC32C, 0
@@ -432,8 +439,8 @@ func (m *Mirror) compare(ctx context.Context, files map[string]bucket.Object) (m
 }
 
 // remember notes how a file of this side, or one that changes, is in the bucket.
-func (m *Mirror) remember(name string, r rule, e entry) {
-	if r.whose != workers || r.linked || !r.fixed && !r.hollow {
+func (m *Mirror) remember(name string, r names.Rule, e memory.Entry) {
+	if r.Whose != names.Workers || r.Linked || !r.Fixed && !r.Hollow {
 		m.mem.Files[name] = e
 	}
 }
@@ -454,7 +461,7 @@ func (m *Mirror) bring(ctx context.Context, groups [][]*want) (differ []error, e
 		for i, group := range groups {
 			g.Go(func() error {
 				for _, w := range group {
-					if w.passed || isResult(w.name) != results {
+					if w.passed || names.IsResult(w.name) != results {
 						continue
 					}
 					if err := ctx.Err(); err != nil {

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"vtune/internal/mirror/names"
 	"vtune/internal/record"
 )
 
@@ -144,7 +144,7 @@ func TestTenThousandCellsCostTheListingAndWhatIsNeeded(t *testing.T) {
 		submitted = append(submitted, file{path: "queue/pool/" + job + ".json", data: job})
 		w.up(file{path: "jobs/" + job + "/assignment.json", data: job}, file{path: dir + "bench.timelines", data: job})
 		done := []file{{path: "claims/" + job + ".json", data: job}}
-		if i%4 == 0 {
+		if i%10 == 0 {
 			done = append(done, file{path: dir + "attempt.json", data: job}, file{path: dir + "result.json", data: job})
 		}
 		w.publish(done...)
@@ -167,7 +167,7 @@ func TestTenThousandCellsCostTheListingAndWhatIsNeeded(t *testing.T) {
 		t.Errorf("%d requests, want %d, for %d files needed", s.calls["get"], want, needed)
 	}
 	for name, n := range s.got {
-		if told, _ := parseManifest(strings.TrimPrefix(name, prefix+"/")); n > 1 || told.name == "" && !strings.Contains(name, "/lost/") {
+		if told, _ := names.ParseManifest(strings.TrimPrefix(name, prefix+"/")); n > 1 || told.Name == "" && !strings.Contains(name, "/lost/") {
 			t.Fatalf("%s was got %d times", name, n)
 		}
 	}
@@ -265,7 +265,7 @@ func TestAListingStandsForManifestsThatCarryNothing(t *testing.T) {
 	w.up(f)
 	name, data := w.manifest(f)
 	s.mu.Lock()
-	s.put(prefix+"/"+name, data, map[string]string{carries: "0"})
+	s.put(prefix+"/"+name, data, map[string]string{names.Carries: "0"})
 	s.mu.Unlock()
 	m := here(t, s, "")
 	pull(t, m)
@@ -276,42 +276,6 @@ func TestAListingStandsForManifestsThatCarryNothing(t *testing.T) {
 	if pull(t, m); s.all != 2 {
 		t.Errorf("calls: %v", s.calls)
 	}
-}
-
-func TestWhatManifestsWereSeenIsRemembered(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var all []told
-		at := int64(1_800_000_000_000)
-		for range rapid.IntRange(1, 3).Draw(t, "lives") { // in each a machine counts from 1
-			for seq := range rapid.IntRange(1, 8).Draw(t, "manifests") {
-				all = append(all, told{writer: "w", at: at + int64(rapid.IntRange(0, 900).Draw(t, "late")), seq: int64(seq) + 1})
-				at += int64(rapid.IntRange(0, 900).Draw(t, "pause")) // names may go back: the bucket's time is known to a second
-			}
-			at += 10_000
-		}
-		seen := rapid.SliceOfNDistinct(rapid.IntRange(0, len(all)-1), 0, len(all), rapid.ID).Draw(t, "seen")
-		var m memory
-		for _, i := range seen {
-			m.see(all[i])
-			m.see(all[i])
-		}
-		data, err := json.Marshal(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m = memory{}
-		if err := json.Unmarshal(data, &m); err != nil {
-			t.Fatal(err)
-		}
-		if got := m.got("w"); got != len(seen) {
-			t.Errorf("%d seen, want %d", got, len(seen))
-		}
-		for i, one := range all {
-			if m.seen(one) != slices.Contains(seen, i) {
-				t.Errorf("%+v: seen %t: %+v", one, m.seen(one), m.Seen)
-			}
-		}
-	})
 }
 
 func TestWithoutItsMemoryAMirrorComesToTheSameBytes(t *testing.T) {
@@ -477,7 +441,7 @@ func TestHostileNamesAndSizesAreRefusedAndTold(t *testing.T) {
 			t.Errorf("run.json: %s", got)
 		}
 		for name := range tree(t, m.c.Dir) {
-			if !proper(name) {
+			if !names.Proper(name) {
 				t.Errorf("%q was brought in", name)
 			}
 		}

@@ -16,6 +16,8 @@ import (
 
 	"vtune/internal/bucket"
 	"vtune/internal/fsx"
+	"vtune/internal/mirror/memory"
+	"vtune/internal/mirror/names"
 	"vtune/internal/record"
 )
 
@@ -50,7 +52,7 @@ func (m *Mirror) Push(ctx context.Context) error {
 // upload is a file that goes up.
 type upload struct {
 	name string
-	rule rule
+	rule names.Rule
 	size int64
 	at   int64  // its modification time
 	data []byte // where small
@@ -67,14 +69,14 @@ func (m *Mirror) changed() (list []upload, err error) {
 		}
 		name := filepath.ToSlash(m.c.Dir.Rel(p))
 		if d.IsDir() {
-			if name != "." && !strings.Contains(name, "/") && !holdsOurs(name) {
+			if name != "." && !strings.Contains(name, "/") && !names.HoldsOurs(name) {
 				return fs.SkipDir
 			}
 			return nil
 		}
-		r := ruleOf(name)
+		r := names.Of(name)
 		link := d.Type()&fs.ModeSymlink != 0
-		if !r.linked && (r.whose != ours || !d.Type().IsRegular()) || r.linked && !link || name == secrets && m.withdrawn() {
+		if !r.Linked && (r.Whose != names.Ours || !d.Type().IsRegular()) || r.Linked && !link || name == names.Secrets && m.withdrawn() {
 			return nil
 		}
 		u, is, err := m.inspect(name, r)
@@ -84,7 +86,7 @@ func (m *Mirror) changed() (list []upload, err error) {
 		return err
 	})
 	slices.SortFunc(list, func(a, b upload) int {
-		return cmp.Or(cmp.Compare(a.rule.phase, b.rule.phase), strings.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(a.rule.Phase, b.rule.Phase), strings.Compare(a.name, b.name))
 	})
 	return list, err
 }
@@ -96,9 +98,9 @@ func (m *Mirror) withdrawn() bool {
 }
 
 // inspect reports whether a file is not in the bucket as it is here.
-func (m *Mirror) inspect(name string, r rule) (upload, bool, error) {
+func (m *Mirror) inspect(name string, r names.Rule) (upload, bool, error) {
 	path := m.local(name)
-	if r.linked && !m.leadsInside(path) {
+	if r.Linked && !m.leadsInside(path) {
 		return upload{}, false, nil
 	}
 	info, err := os.Stat(path)
@@ -162,7 +164,7 @@ func (m *Mirror) pushBatch(ctx context.Context, batch []upload) error {
 		to := from
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(parallel)
-		for ; to < len(batch) && batch[to].rule.phase == batch[from].rule.phase; to++ {
+		for ; to < len(batch) && batch[to].rule.Phase == batch[from].rule.Phase; to++ {
 			i := to
 			g.Go(func() error {
 				f, err := m.put(ctx, batch[i])
@@ -201,7 +203,7 @@ func (m *Mirror) put(ctx context.Context, u upload) (*record.Stored, error) {
 	m.guard.Lock()
 	known, was := m.mem.Files[u.name]
 	m.guard.Unlock()
-	if was && u.rule.fixed {
+	if was && u.rule.Fixed {
 		here, err := sumFile(path)
 		return nil, cmp.Or(err, error(&DiffersError{Path: u.name, Here: here, Held: known.CRC32C}))
 	}
@@ -231,7 +233,7 @@ func (m *Mirror) put(ctx context.Context, u upload) (*record.Stored, error) {
 		if !errors.Is(err, fs.ErrExist) || try == tries {
 			return nil, fmt.Errorf("put up %s: %w", u.name, err)
 		}
-		here := entry{Size: int64(len(data)), CRC32C: sum(data)}
+		here := memory.Entry{Size: int64(len(data)), CRC32C: sum(data)}
 		if !small {
 			if here, _, err = m.look(u.name, u.rule, u.size); err != nil {
 				return nil, err
@@ -247,16 +249,16 @@ func (m *Mirror) put(ctx context.Context, u upload) (*record.Stored, error) {
 		if o.Size == here.Size && o.CRC32C == here.CRC32C {
 			break // by an earlier life of this process
 		}
-		if u.rule.fixed {
+		if u.rule.Fixed {
 			return nil, &DiffersError{Path: u.name, Here: here.CRC32C, Held: o.CRC32C}
 		}
 		generation = o.Generation
 	}
 	m.guard.Lock()
 	defer m.guard.Unlock()
-	m.mem.Files[u.name] = entry{Size: o.Size, MTime: u.at, CRC32C: o.CRC32C, Generation: o.Generation}
+	m.mem.Files[u.name] = memory.Entry{Size: o.Size, MTime: u.at, CRC32C: o.CRC32C, Generation: o.Generation}
 	f := &record.Stored{Path: u.name, Size: o.Size, CRC32C: o.CRC32C}
-	if small && u.rule.pull {
+	if small && u.rule.Pull {
 		f.Data = data
 	}
 	return f, nil
@@ -280,14 +282,13 @@ func (m *Mirror) tell(ctx context.Context, files []record.Stored) error {
 		return err
 	}
 	name := record.ManifestName(at, m.c.Writer, m.seq)
-	o, err := m.c.Store.Put(ctx, m.object(name), data, 0, map[string]string{carries: strconv.Itoa(with)})
+	o, err := m.c.Store.Put(ctx, m.object(name), data, 0, map[string]string{names.Carries: strconv.Itoa(with)})
 	if err != nil {
 		return fmt.Errorf("tell of %d files: %w", len(files), err)
 	}
 	fsx.Point("mirror.told", name)
-	if t, ok := parseManifest(name); ok {
-		t.object = o
-		m.mem.see(t)
+	if t, ok := names.ParseManifest(name); ok {
+		m.mem.See(t, o.Updated)
 	}
 	return m.keep()
 }
@@ -319,13 +320,13 @@ func (m *Mirror) Withdraw(ctx context.Context) error {
 		return ErrReadOnly
 	}
 	m.load()
-	if err := m.c.Store.Delete(ctx, m.object(secrets), 0); err != nil && !absent(err) {
+	if err := m.c.Store.Delete(ctx, m.object(names.Secrets), 0); err != nil && !absent(err) {
 		return fmt.Errorf("withdraw the secrets: %w", err)
 	}
 	if m.mem.Withdrawn {
 		return nil
 	}
 	m.mem.Withdrawn = true
-	delete(m.mem.Files, secrets)
+	delete(m.mem.Files, names.Secrets)
 	return m.keep()
 }

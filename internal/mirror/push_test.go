@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"vtune/internal/mirror/names"
 	"vtune/internal/record"
 )
 
@@ -97,7 +98,7 @@ func TestAPushPutsUpWhatThisSideWroteAndTellsOfIt(t *testing.T) {
 		t.Fatalf("told: %+v", all)
 	}
 	for _, f := range all[0].Files {
-		if with := len(f.Data) > 0; with != ruleOf(f.Path).pull || sum([]byte(up[f.Path])) != f.CRC32C {
+		if with := len(f.Data) > 0; with != names.Of(f.Path).Pull || sum([]byte(up[f.Path])) != f.CRC32C {
 			t.Errorf("%s: with its content %t, sum %08x", f.Path, with, f.CRC32C)
 		}
 	}
@@ -232,7 +233,7 @@ func TestAPushCutOffAnywhereIsMadeGood(t *testing.T) {
 			want := map[string]string{}
 			up := s.inBucket()
 			for name, data := range up {
-				if forgotten && !ruleOf(name).pull { // no mirror asks for it
+				if forgotten && !names.Of(name).Pull { // no mirror asks for it
 					delete(told, name)
 					continue
 				}

@@ -17,6 +17,7 @@ import (
 
 	"vtune/internal/bucket"
 	"vtune/internal/fsx"
+	"vtune/internal/mirror/names"
 	"vtune/internal/record"
 )
 
@@ -76,7 +77,7 @@ const pageSize = 1000
 
 func (s *store) List(ctx context.Context, prefix, from string, each func(bucket.Object) error) error {
 	s.mu.Lock()
-	names := slices.Sorted(maps.Keys(s.objects))
+	all := slices.Sorted(maps.Keys(s.objects))
 	s.mu.Unlock()
 	var page []bucket.Object
 	flush := func() error {
@@ -94,7 +95,7 @@ func (s *store) List(ctx context.Context, prefix, from string, each func(bucket.
 		return nil
 	}
 	pages := 0
-	for _, n := range names {
+	for _, n := range all {
 		if !strings.HasPrefix(n, prefix) || n < from {
 			continue
 		}
@@ -279,7 +280,7 @@ func (w *machine) beat(phase record.WorkerPhase) bool {
 	if err != nil {
 		w.s.t.Fatal(err)
 	}
-	o, err := w.s.Put(context.Background(), prefix+"/workers/"+w.unit+".json", data, w.signed, describe(r))
+	o, err := w.s.Put(context.Background(), prefix+"/workers/"+w.unit+".json", data, w.signed, names.Describe(r))
 	if err != nil {
 		if !errors.Is(err, bucket.ErrChanged) {
 			w.s.t.Fatal(err)

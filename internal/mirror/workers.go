@@ -8,12 +8,13 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"vtune/internal/bucket"
 	"vtune/internal/fsx"
+	"vtune/internal/mirror/memory"
+	"vtune/internal/mirror/names"
 	"vtune/internal/record"
 )
 
@@ -39,27 +40,9 @@ func (m *Mirror) Workers() []WorkerSeen {
 	return seen
 }
 
-func unitOf(object string) string { return strings.TrimSuffix(path.Base(object), ".json") }
-
-// published is how many manifests a sign of life speaks of.
-func published(meta map[string]string) int {
-	n, err := strconv.Atoi(meta["manifests"])
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// describe is a sign of life as metadata, which a listing has in it.
-func describe(w record.Worker) map[string]string {
-	return map[string]string{
-		"phase": string(w.Phase), "manifests": strconv.Itoa(w.Manifests), "job": w.Job, "boot": strconv.Itoa(w.Boot), "node": w.Node,
-	}
-}
-
 func (m *Mirror) listSigns(ctx context.Context) (signs []bucket.Object, err error) {
 	err = m.c.Store.List(ctx, m.object("workers/"), "", func(o bucket.Object) error {
-		if name := m.relative(o.Name); !proper(name) || path.Dir(name) != "workers" || path.Ext(name) != ".json" {
+		if name := m.relative(o.Name); !names.Proper(name) || path.Dir(name) != "workers" || path.Ext(name) != ".json" {
 			m.refuse("%q is no worker's name", o.Name)
 			return nil
 		}
@@ -71,25 +54,16 @@ func (m *Mirror) listSigns(ctx context.Context) (signs []bucket.Object, err erro
 
 // sight takes signs of life in, and reports whether they say anything new.
 func (m *Mirror) sight(ctx context.Context, signs []bucket.Object) (changed bool, err error) {
-	now := map[string]sign{}
+	now := map[string]memory.Sign{}
 	for _, o := range signs {
-		unit := unitOf(o.Name)
-		s, known := m.mem.Signs[unit]
-		if known && s.Generation == o.Generation {
-			changed = changed || !s.Again
-			s.Again = true
-			if t := m.c.Now(); t.Before(s.First) { // the clock was set back
-				s.First, changed = t, true
+		unit := names.Unit(o.Name)
+		s, fresh, moved := m.mem.Sight(unit, o.Generation, m.c.Now())
+		if fresh {
+			if s.Worker, err = m.worker(ctx, unit, o); err != nil {
+				return false, err
 			}
-			now[unit] = s
-			continue
 		}
-		changed = true
-		s = sign{Generation: o.Generation, First: m.c.Now()}
-		if s.Worker, err = m.worker(ctx, unit, o); err != nil {
-			return false, err
-		}
-		now[unit] = s
+		now[unit], changed = s, changed || moved
 	}
 	changed = changed || len(now) != len(m.mem.Signs)
 	m.mem.Signs = now
@@ -98,10 +72,8 @@ func (m *Mirror) sight(ctx context.Context, signs []bucket.Object) (changed bool
 
 // worker is what an object says of a worker: by its metadata, and only where that is missing by its content.
 func (m *Mirror) worker(ctx context.Context, unit string, o bucket.Object) (record.Worker, error) {
-	w := record.Worker{Schema: record.Schema, Unit: unit}
-	if phase, ok := o.Metadata["phase"]; ok {
-		boot, _ := strconv.Atoi(o.Metadata["boot"]) // absent or nonsense: 0, which no machine counts from
-		w.Phase, w.Manifests, w.Job, w.Boot, w.Node = record.WorkerPhase(phase), published(o.Metadata), o.Metadata["job"], boot, o.Metadata["node"]
+	w, ok := names.Described(unit, o.Metadata)
+	if ok {
 		return w, nil
 	}
 	data, _, err := m.c.Store.Get(ctx, o.Name)
@@ -134,14 +106,14 @@ func (m *Mirror) Bury(ctx context.Context, unit string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	o, err := m.c.Store.Put(ctx, m.object("workers/"+unit+".json"), data, s.Generation, describe(w))
+	o, err := m.c.Store.Put(ctx, m.object("workers/"+unit+".json"), data, s.Generation, names.Describe(w))
 	if errors.Is(err, fs.ErrExist) || absent(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("bury %s: %w", unit, err)
 	}
-	m.mem.Signs[unit] = sign{Generation: o.Generation, First: m.c.Now(), Worker: w}
+	m.mem.Signs[unit] = memory.Sign{Generation: o.Generation, First: m.c.Now(), Worker: w}
 	return true, m.keep()
 }
 
@@ -153,7 +125,7 @@ func (m *Mirror) GiveUp(ctx context.Context, job string) (record.Claim, error) {
 	if m.c.ReadOnly {
 		return claim, ErrReadOnly
 	}
-	if !proper(name) || path.Dir(name) != "claims" {
+	if !names.Proper(name) || path.Dir(name) != "claims" {
 		return claim, fmt.Errorf("give up %q: no job's name", job)
 	}
 	m.load()
@@ -175,7 +147,7 @@ func (m *Mirror) GiveUp(ctx context.Context, job string) (record.Claim, error) {
 	if err != nil {
 		return claim, fmt.Errorf("give up %s: %w", job, err)
 	}
-	w := &want{name: name, rule: ruleOf(name), data: data, have: true, size: int64(len(data)), sum: sum(data)}
+	w := &want{name: name, rule: names.Of(name), data: data, have: true, size: int64(len(data)), sum: sum(data)}
 	if err := m.settle(ctx, w, true); err != nil {
 		return claim, err
 	}

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"sync"
 	"time"
 
 	"vtune/internal/bucket"
 	"vtune/internal/fsx"
+	"vtune/internal/mirror/names"
 	"vtune/internal/record"
 	"vtune/internal/worker/remote"
 )
@@ -75,9 +75,7 @@ func (l *life) write(ctx context.Context, w record.Worker, generation int64) (bu
 	if err != nil {
 		return bucket.Object{}, err
 	}
-	return l.Put(ctx, l.path(), data, generation, map[string]string{
-		"phase": string(w.Phase), "manifests": strconv.Itoa(w.Manifests), "job": w.Job, "boot": strconv.Itoa(w.Boot), "node": w.Node,
-	})
+	return l.Put(ctx, l.path(), data, generation, names.Describe(w))
 }
 
 // beat says now that the worker lives, and how far it is. errLost: it is not to go on. Any other error is the bucket's absence, and no

@@ -19,6 +19,7 @@ import (
 
 	"vtune/internal/bucket"
 	"vtune/internal/fsx"
+	"vtune/internal/mirror/names"
 	"vtune/internal/record"
 	"vtune/internal/worker/remote"
 )
@@ -265,8 +266,8 @@ func (p *Porter) up(ctx context.Context, i item) error {
 var ErrConflict = errors.New("the bucket has other bytes of that name")
 
 // create puts up data that nobody may have put up before, except for this machine: then it is as good as done.
-func (p *Porter) create(ctx context.Context, path string, data []byte) error {
-	_, err := p.Put(ctx, path, data, 0, nil)
+func (p *Porter) create(ctx context.Context, path string, data []byte, meta map[string]string) error {
+	_, err := p.Put(ctx, path, data, 0, meta)
 	if !errors.Is(err, bucket.ErrChanged) {
 		return err
 	}
@@ -295,7 +296,7 @@ func (p *Porter) whole(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.create(ctx, path, data); err != nil {
+	if err := p.create(ctx, path, data, nil); err != nil {
 		return err
 	}
 	p.add(path, 0, data)
@@ -399,7 +400,7 @@ func (p *Porter) announce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = p.create(ctx, record.ManifestName(p.Time(), p.Unit, p.due.Seq), data)
+	err = p.create(ctx, record.ManifestName(p.Time(), p.Unit, p.due.Seq), data, map[string]string{names.Carries: strconv.Itoa(carried(p.due.Files))})
 	if err != nil {
 		return err
 	}
@@ -409,11 +410,21 @@ func (p *Porter) announce(ctx context.Context) error {
 	return nil
 }
 
+// carried is how many files have their content in the manifest.
+func carried(files []record.Stored) (n int) {
+	for _, f := range files {
+		if f.Data != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // Note puts up a small file that is not here.
 func (p *Porter) Note(ctx context.Context, path string, data []byte) error {
 	p.round.Lock()
 	defer p.round.Unlock()
-	if err := p.create(ctx, path, data); err != nil {
+	if err := p.create(ctx, path, data, nil); err != nil {
 		return err
 	}
 	p.add(path, 0, data)

@@ -1,4 +1,4 @@
-package mirror
+package names
 
 import (
 	"reflect"
@@ -39,7 +39,7 @@ func TestEveryPathOfARunHasAnOwner(t *testing.T) {
 	want := map[string]string{
 		"Run": collectors, "Spec": collectors, "Effective": collectors, "Plan": collectors, "Agent": collectors, "Launch": collectors,
 		"Secrets": collectors, "Environment": never, "Cancelled": collectors, "Chain": collectors, "Mirror": never,
-		"State": collectors, "ResultTxt": collectors, "ResultJSON": collectors, "Collector": never, "Scheduler": never,
+		"State": collectors, "Approval": collectors, "Resource": collectors, "Deleted": collectors, "ResultTxt": collectors, "ResultJSON": collectors, "Collector": never, "Scheduler": never,
 		"Script": collectors, "Assignment": collectors, "Intent": collectors, "Submitted": collectors, "Tasks": collectors, "Ended": collectors,
 		"JobLog": machines, "CrewOrder": collectors, "CrewBegun": machines, "Aboard": machines, "Step": machines, "Unwanted": collectors,
 		"QuietNode": machines, "Queued": collectors, "Repeat": collectors, "Best": machines,
@@ -66,7 +66,7 @@ func TestEveryPathOfARunHasAnOwner(t *testing.T) {
 		}
 	}
 	for method, path := range all {
-		got := map[owner]string{nobodys: never, ours: collectors, workers: machines}[ruleOf(path).whose]
+		got := map[Owner]string{Nobodys: never, Ours: collectors, Workers: machines}[Of(path).Whose]
 		switch want[method] {
 		case "":
 			t.Errorf("%s (%s) is nobody's yet: say here whose it is, and see that the table agrees", method, path)
@@ -96,7 +96,7 @@ func TestWhatIsReadOfARunIsBroughtIn(t *testing.T) {
 		"cells/c/1/server.log": false, "cells/c/1/bench-001-inf.log": false, "cells/c/1/bench-001-inf.timelines": false, "cells/c/1/trace/x.pb": false,
 		"profile/x.pb": false, "cells/c/attempt.json": false, "cells/c/1/observations/deep/001.json": false, "workers/a.json": false,
 	} {
-		if got := ruleOf(name).pull; got != want {
+		if got := Of(name).Pull; got != want {
 			t.Errorf("%s: brought in %t, want %t", name, got, want)
 		}
 	}
@@ -107,7 +107,7 @@ func TestWhatNobodyThoughtOfStaysHere(t *testing.T) {
 		"key.json", "nohup.out", "vllm_log_128_512.txt", "bm_log_128_512_requestrate_inf.txt", "scheduler/1/x", "collector.lock/owner.json",
 		"jobs/a/intent.json.tmp-123", "collector.lock.tmp-1-2/owner.json", "run.json.tmp-5", "jobs/a/own notes", "links/1/notes",
 	} {
-		if r := ruleOf(name); r.whose != nobodys || r.pull {
+		if r := Of(name); r.Whose != Nobodys || r.Pull {
 			t.Errorf("%s is %+v", name, r)
 		}
 	}
@@ -118,12 +118,12 @@ func TestNamesThatAreNoFilesOfARunAreNotProper(t *testing.T) {
 		"", ".", "..", "/etc/passwd", "../x", "jobs/../../x", "jobs//x", "jobs/./x", "jobs/x/", "jobs/\x00", "jobs/a\nb", "jobs/\x7f", "jobs/\xff",
 		`jobs\..\x`, "jobs/" + string(make([]byte, 300)), "jobs/\u0085x",
 	} {
-		if proper(name) {
+		if Proper(name) {
 			t.Errorf("%q is proper", name)
 		}
 	}
 	for _, name := range []string{"run.json", "jobs/a-1/intent.json", "templates/über.tmpl", "cells/s1-t2/1/observations/001.json", "..x/y"} {
-		if !proper(name) {
+		if !Proper(name) {
 			t.Errorf("%q is not proper", name)
 		}
 	}
@@ -132,14 +132,14 @@ func TestNamesThatAreNoFilesOfARunAreNotProper(t *testing.T) {
 func TestANameOfAManifestReadsBack(t *testing.T) {
 	at := time.UnixMilli(1_800_000_000_123)
 	for _, writer := range []string{"crew-1", "a", "collector-login-3.example.org-4711", "x--y"} {
-		got, ok := parseManifest(record.ManifestName(at, writer, 1234567))
-		if !ok || got.writer != writer || got.at != at.UnixMilli() || got.seq != 1234567 {
+		got, ok := ParseManifest(record.ManifestName(at, writer, 1234567))
+		if !ok || got.Writer != writer || got.At != at.UnixMilli() || got.Seq != 1234567 {
 			t.Errorf("%s: %+v, %t", writer, got, ok)
 		}
 	}
 	for _, name := range []string{"events/probe.001.started.json", "events/1800000000123-000001.json", "events/x800000000123-a-000001.json", "jobs/1800000000123-a-000001.json",
 		"events/1800000000123-a-00000x.json", "events/1800000000123-a-000001", "events/-800000000123-a-000001.json"} {
-		if got, ok := parseManifest(name); ok {
+		if got, ok := ParseManifest(name); ok {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
