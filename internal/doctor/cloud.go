@@ -156,7 +156,7 @@ func (d *diagnosis) resources(all []QueuedResource, site spec.TPU) {
 	if len(idle) > 1 {
 		remedy += "; the same for the others, where they are yours"
 	}
-	d.warn("resources", remedy, "%s; %s cannot run any more and uses up quota until it is deleted%s", says, these(idle), why)
+	d.warn("resources", remedy, "%s; what has failed or is suspended never runs again, and counts against the quota until it is deleted: %s%s", says, these(idle), why)
 }
 
 // aside is a difference of clocks that is worth a word. Nothing rests on it but tokens, which Google refuses from minutes on.

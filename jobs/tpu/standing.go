@@ -3,7 +3,9 @@ package tpu
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
+	"net/url"
 	"path"
 
 	alpha "google.golang.org/api/tpu/v2alpha1"
@@ -31,7 +33,11 @@ func Explain(err error) (what, remedy string) {
 	const later = "ask again later, and see https://status.cloud.google.com"
 	a, answered := read(err)
 	if !answered {
-		return err.Error(), later
+		var u *url.Error
+		if errors.As(err, &u) { // its URL says nothing to a person
+			err = u.Err
+		}
+		return err.Error(), "see that tpu.googleapis.com can be reached from here (HTTPS_PROXY), or ask again later"
 	}
 	key := cmp.Or(a.key(), "see site.project and site.zone")
 	switch {

@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +63,7 @@ func askGoogle(ctx context.Context, w tuning.World, s *spec.Spec) (*doctor.Cloud
 func problem(err error, usual string) doctor.Problem {
 	p := doctor.Problem{What: oneLine(err), Remedy: usual}
 	if hints := diag.HintsOf(err); len(hints) > 0 {
-		p.Remedy = strings.Join(hints, ", ")
+		p.Remedy = strings.Join(slices.Compact(hints), ", ")
 	}
 	return p
 }
@@ -90,7 +90,7 @@ func askAPI(ctx context.Context, c *doctor.Cloud, config tpu.Config) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &refused):
-		c.Credentials = problem(err, "")
+		c.Credentials = doctor.Problem{What: refused.Error(), Remedy: problem(err, "").Remedy}
 		return nil
 	case err != nil:
 		c.API = explained(err)
@@ -124,6 +124,9 @@ func tryBucket(ctx context.Context, w tuning.World, b *bucket.Bucket, at bucket.
 	left, err := handle(limited, b, object)
 	if left {
 		found.Left = object.String()
+		if ctx.Err() != nil { // there will be no line about it
+			fmt.Fprintf(w.Err, "%s could not be deleted: %s\n", object, oneLine(err))
+		}
 	}
 	found.Seconds = w.Now().Sub(began).Seconds()
 	if err != nil {
@@ -134,45 +137,49 @@ func tryBucket(ctx context.Context, w tuning.World, b *bucket.Bucket, at bucket.
 	return found, ctx.Err()
 }
 
+var sample = []byte("vtune doctor looks whether this can be written and deleted\n")
+
 // handle does each thing once; left: the object may still be there.
 func handle(ctx context.Context, b *bucket.Bucket, object bucket.Location) (left bool, err error) {
-	name := object.Prefix
-	// A look comes first: where nobody answers it ends soonest, and a bucket that is not there is told from one that refuses.
-	if seen, err := listed(ctx, b, name); err != nil || seen {
+	// A look comes first: where nobody answers it ends soonest, and it tells a bucket that is not there.
+	if _, err := listed(ctx, b, object.Prefix); err != nil {
 		return false, err
 	}
-	defer func() {
-		// What was refused was not made, and who may not create will hardly delete.
-		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
-		defer stop()
-		gone := b.Delete(ctx, name, 0)
-		if gone != nil {
-			_, looked := b.Stat(ctx, name)
-			left = !errors.Is(looked, fs.ErrNotExist)
-		}
-		err = errors.Join(err, gone)
-	}()
-	text := []byte("vtune doctor looks whether this can be written and deleted\n")
-	if _, err := b.Put(ctx, name, text, 0, nil); err != nil {
+	// An interruption does not cut the creation short, after which nobody would know when it comes to pass.
+	whole, stop := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
+	defer stop()
+	_, err = b.Put(whole, object.Prefix, sample, 0, nil)
+	if err != nil && !errors.Is(err, bucket.ErrUnsettled) {
 		return false, err
 	}
-	switch _, err := b.Put(ctx, name, text, 0, nil); {
+	if err == nil {
+		err = use(ctx, b, object)
+	}
+	tidy, stop := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+	defer stop()
+	gone := b.Delete(tidy, object.Prefix, 0)
+	return gone != nil, errors.Join(err, gone)
+}
+
+// use is what is done with an object that was created.
+func use(ctx context.Context, b *bucket.Bucket, object bucket.Location) error {
+	switch _, err := b.Put(ctx, object.Prefix, sample, 0, nil); {
 	case err == nil:
-		return false, diag.Wrap(fmt.Errorf("%s was created twice, so that two machines could do one job's work", object), diag.Internal,
+		return diag.Wrap(fmt.Errorf("%s was created twice, so that two machines could do one job's work", object), diag.Internal,
 			"name a bucket of Google Cloud Storage as base, with nothing before it that changes requests")
 	case !errors.Is(err, bucket.ErrChanged):
-		return false, err
+		return err
 	}
-	seen, err := listed(ctx, b, name)
-	if err == nil && !seen {
-		err = diag.Wrap(fmt.Errorf("%s was created, and no list has it", object), diag.Internal,
+	seen, err := listed(ctx, b, object.Prefix)
+	if err != nil {
+		return err
+	}
+	if !seen {
+		return diag.Wrap(fmt.Errorf("%s was created, and no list has it", object), diag.Internal,
 			"name a bucket of Google Cloud Storage as base: its lists have what was created before")
 	}
-	if err != nil {
-		return false, err
-	}
-	_, _, err = b.Get(ctx, name)
-	return false, err
+	_, _, err = b.Get(ctx, object.Prefix)
+	return err
 }
 
 func listed(ctx context.Context, b *bucket.Bucket, name string) (seen bool, err error) {
