@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/consent"
 	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/diag"
@@ -39,7 +40,7 @@ func newPlan(a *app) *cobra.Command {
 			case asDot:
 				return screen.Graph(a.out, p)
 			}
-			return errors.Join(screen.Plan(a.out, s, p, serversAtOnce(s, p, slots)), a.worstCase(s, p))
+			return errors.Join(screen.Plan(a.out, s, p, serversAtOnce(s, p, slots)), consent.WorstCase(a.out, s, p))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")

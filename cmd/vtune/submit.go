@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/consent"
 	"vtune/cmd/vtune/internal/tuning"
 )
 
@@ -95,7 +96,7 @@ func (a *app) submit(ctx context.Context, path string, r tuning.Request) (*tunin
 }
 
 func (a *app) putOut(ctx context.Context, t *tuning.Tuning, r tuning.Request) error {
-	if err := a.agree(t, r); err != nil {
+	if err := consent.Agree(t, r, a.in, a.err); err != nil {
 		return err
 	}
 	rep, err := t.Submit(ctx)

@@ -54,9 +54,14 @@ func (s *start) bound(most time.Duration) {
 	s.most, s.left = most, most-spent
 }
 
-// remember notes how long this start has lasted. That it could not be noted matters only where the clock is set back too.
-func (s *start) remember(now time.Time) {
-	s.Ran = s.ran + now.Sub(s.now).Seconds()
+// remember notes how long this start has lasted, once every while. That it could not be noted matters only where the clock is set back
+// too.
+func (s *start) remember(now time.Time, every time.Duration) {
+	ran := s.ran + now.Sub(s.now).Seconds()
+	if ran-s.Ran < every.Seconds() {
+		return
+	}
+	s.Ran = ran
 	_ = fsx.PublishJSON(s.path, s.memory)
 }
 

@@ -227,7 +227,7 @@ func (w *worker) provide(ctx context.Context) {
 			w.say("%v", err)
 		}
 		away = err != nil
-		w.start.remember(w.Now())
+		w.start.remember(w.Now(), w.Beat)
 		wait := w.Look
 		switch {
 		case job != "":

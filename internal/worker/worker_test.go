@@ -681,11 +681,11 @@ func TestTheTimeOfAMachineGoesOnWhileItIsDown(t *testing.T) {
 	if left := begin(at); left != time.Hour || s.Starts != 1 {
 		t.Errorf("at first: %s", left)
 	}
-	s.remember(at.Add(10 * time.Minute))
+	s.remember(at.Add(10*time.Minute), 0)
 	if left := begin(at.Add(30 * time.Minute)); left != 30*time.Minute || s.Starts != 2 {
 		t.Errorf("after half an hour, mostly down: %s", left)
 	}
-	s.remember(at.Add(35 * time.Minute))
+	s.remember(at.Add(35*time.Minute), 0)
 	if left := begin(at.Add(-3 * time.Hour)); left != 45*time.Minute {
 		t.Errorf("after 15 minutes of work, with a clock that was set back: %s", left)
 	}
@@ -930,4 +930,53 @@ func claimedBy(r *run, unit string) (n int) {
 		}
 	}
 	return n
+}
+
+// At the last moment another start of this very unit may have come first.
+func TestAClaimOfAnotherStartOfTheUnitIsNotItsOwn(t *testing.T) {
+	t.Parallel()
+	r := newRun(t, cell("a"), cell("b"))
+	m := r.machine("pool-1", record.PoolOrder{Idle: 1})
+	m.line.fault = func(_ int, op, name string) fault {
+		if op == "put" && name == "claims/a-1.json" && !r.m.has(name) {
+			r.m.write(t, name, record.Claim{Job: "a-1", Unit: "pool-1", Boot: 7})
+		}
+		return fine
+	}
+	m.start().ends(diag.OK)
+	if len(r.began["a-1"]) > 0 || len(r.began["b-1"]) != 1 {
+		t.Errorf("begun: %v", r.began)
+	}
+}
+
+// The log has grown by the time that it is clear that no answer comes: the piece that is there is as long as it was then.
+func TestAPieceOfALogThatWentUpWithoutAnAnswerStaysAsItIs(t *testing.T) {
+	t.Parallel()
+	r := newRun(t, cell("a"))
+	m := r.machine("pool-1", record.PoolOrder{Idle: 1})
+	lost := 0
+	m.line.fault = func(_ int, op, name string) fault {
+		if op != "put" || name != "cells/a/1/server.log.part-000001" || lost > 0 {
+			return fine
+		}
+		lost++
+		f, err := os.OpenFile(m.c.Dir.Attempt(record.KindCell, "a", 1).ServerLog(), os.O_APPEND|os.O_WRONLY, 0)
+		if err == nil {
+			_, err = fmt.Fprintln(f, "meanwhile")
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		return mute
+	}
+	m.play = func(p *player) {
+		p.m.await("the log to have grown", func() bool {
+			log, _ := os.ReadFile(p.dir().ServerLog())
+			return strings.Contains(string(log), "meanwhile")
+		})
+		p.observe()
+	}
+	m.start().ends(diag.OK)
+	allUp(t, mirror(t, r.m), m, cell("a"))
 }

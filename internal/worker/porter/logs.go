@@ -54,7 +54,7 @@ func (p *Porter) grown(ctx context.Context, i item) error {
 		if _, err := io.ReadFull(io.NewSectionReader(f, l.offset, int64(len(data))), data); err != nil {
 			return err
 		}
-		switch err := p.create(ctx, record.PartName(i.path, l.parts+1), data); {
+		switch err := p.create(ctx, record.PartName(i.path, l.parts+1), data, nil); {
 		case errors.Is(err, ErrConflict): // a try whose answer was lost, when the log was shorter
 			before := *l
 			if err := p.adopt(ctx, i.path, l); err != nil {

@@ -1,8 +1,10 @@
-package main
+// Package consent says what a run may cost at the worst, and has a person agree to it before anything is asked for that costs.
+package consent
 
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -15,8 +17,8 @@ import (
 	"vtune/jobs"
 )
 
-// worstCase says what a plan's machines cost, if they do.
-func (a *app) worstCase(s *spec.Spec, p record.Plan) error {
+// WorstCase says what a plan's machines cost, if they do.
+func WorstCase(w io.Writer, s *spec.Spec, p record.Plan) error {
 	if !jobs.Pooled(s) {
 		return nil
 	}
@@ -26,12 +28,11 @@ func (a *app) worstCase(s *spec.Spec, p record.Plan) error {
 		return err
 	}
 	machines, _ := jobs.WorstCase(p, shape.Chips)
-	return screen.WorstCase(a.out, machines, shape.Chips, time.Duration(site.MaxRunSeconds())*time.Second, site.String())
+	return screen.WorstCase(w, machines, shape.Chips, time.Duration(site.MaxRunSeconds())*time.Second, site.String())
 }
 
-// agree has a person agree to what a run may cost at the worst, before anything is asked for that costs. Who is no terminal says it by
-// a flag or in the spec.
-func (a *app) agree(t *tuning.Tuning, r tuning.Request) error {
+// Agree has a person at a terminal agree to what the run may cost; whoever is none says it by a flag or in the spec.
+func Agree(t *tuning.Tuning, r tuning.Request, in io.Reader, say io.Writer) error {
 	if t.Pool() == nil {
 		return nil
 	}
@@ -44,11 +45,11 @@ func (a *app) agree(t *tuning.Tuning, r tuning.Request) error {
 			"lower site.max_run_duration, raise site.cells_per_resource (fewer machines, each for more cells), or raise max_chip_hours")
 	}
 	if c.Most == 0 && !r.Yes {
-		if !screen.IsTerminal(a.err) {
+		if !screen.IsTerminal(say) {
 			return diag.Wrap(fmt.Errorf("%s, which nobody has agreed to", c), diag.Usage, "say --yes, or max_chip_hours: in the spec; nothing was asked for")
 		}
-		fmt.Fprintf(a.err, "%s\nGo on? [y/N] ", c)
-		answer, _ := bufio.NewReader(a.in).ReadString('\n') // no answer is none
+		fmt.Fprintf(say, "%s\nGo on? [y/N] ", c)
+		answer, _ := bufio.NewReader(in).ReadString('\n') // no answer is none
 		if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
 			return diag.Errorf(diag.Usage, "nothing was asked for")
 		}
