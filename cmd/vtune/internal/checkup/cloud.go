@@ -145,10 +145,7 @@ func handle(ctx context.Context, b *bucket.Bucket, object bucket.Location) (left
 	if _, err := listed(ctx, b, object.Prefix); err != nil {
 		return false, err
 	}
-	// An interruption does not cut the creation short, after which nobody would know when it comes to pass.
-	whole, stop := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
-	defer stop()
-	_, err = b.Put(whole, object.Prefix, sample, 0, nil)
+	_, err = create(ctx, b, object)
 	if err != nil && !errors.Is(err, bucket.ErrUnsettled) {
 		return false, err
 	}
@@ -158,12 +155,19 @@ func handle(ctx context.Context, b *bucket.Bucket, object bucket.Location) (left
 	tidy, stop := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
 	defer stop()
 	gone := b.Delete(tidy, object.Prefix, 0)
-	return gone != nil, errors.Join(err, gone)
+	return gone != nil || errors.Is(err, bucket.ErrUnsettled), errors.Join(err, gone)
+}
+
+// create is not cut short by an interruption. One that was, the first or the second, might come to pass after the deletion.
+func create(ctx context.Context, b *bucket.Bucket, object bucket.Location) (bucket.Object, error) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
+	defer stop()
+	return b.Put(ctx, object.Prefix, sample, 0, nil)
 }
 
 // use is what is done with an object that was created.
 func use(ctx context.Context, b *bucket.Bucket, object bucket.Location) error {
-	switch _, err := b.Put(ctx, object.Prefix, sample, 0, nil); {
+	switch _, err := create(ctx, b, object); {
 	case err == nil:
 		return diag.Wrap(fmt.Errorf("%s was created twice, so that two machines could do one job's work", object), diag.Internal,
 			"name a bucket of Google Cloud Storage as base, with nothing before it that changes requests")
