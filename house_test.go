@@ -69,6 +69,7 @@ var edges = map[string][]string{
 	"jobs/slurm":    {"internal/record", "internal/shell", "jobs"},
 	"jobs/tpu":      {"internal/fsx", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
 
+	"jobs/tpu/zone":            {"jobs/tpu"},
 	"jobs/tpu/tputest":         {"internal/proc", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/schema", "jobs/tpu/tputest/token"},
 	"jobs/tpu/tputest/machine": {"internal/proc"},
 	"jobs/tpu/tputest/schema":  {},
@@ -79,7 +80,7 @@ var edges = map[string][]string{
 	"collect/answers":          {"internal/fsx", "internal/record", "internal/report"},
 	"collect/fleet":            {"internal/fsx", "internal/record", "internal/stat"},
 	"cmd/vtune":                nil, // the composition root: everything but the simulator
-	"internal/doctor":          {"internal/record", "internal/spec", "jobs", "jobs/slurm"},
+	"internal/doctor":          {"internal/record", "internal/spec", "internal/spec/slice", "jobs", "jobs/slurm"},
 	"internal/exam":            {"internal/doctor", "internal/fsx", "internal/proc", "internal/record", "internal/vocab"},
 	"internal/survey":          {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
 
@@ -99,7 +100,7 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/secrets":        {"internal/diag", "internal/shell", "internal/spec"},
 	"cmd/vtune/internal/scripts":        {"collect", "jobs/tpu", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
 	"cmd/vtune/internal/screen":         {"collect", "internal/record", "internal/report", "internal/spec", "jobs"},
-	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "templates"},
+	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/bucket", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/gcp", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "jobs/tpu", "jobs/tpu/zone", "templates"},
 	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
 	"cmd/bench-tuner/internal/contest":  {"cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/load", "internal/record", "internal/search", "internal/sim", "internal/verdict"},
 	"cmd/bench-tuner/internal/scenario": {"internal/record", "internal/sim", "internal/sim/uniform"},

@@ -25,7 +25,7 @@ func newDoctor(a *app) *cobra.Command {
 		Short: "Say what a run of a spec would stumble over, before it does; without a spec, what the cluster is like",
 		Long: `doctor looks at the cluster, the spec and this machine, and lets a small job look around on a node: with the spec's own site,
 environment and GPUs, 1 CPU and 10 minutes at most. The job is cancelled if it does not start in time, and it and its folder
-(<base>/auto-benchmark/.doctor-...) are gone afterwards; the folder stays if the job failed.
+(<base>/auto-benchmark/.doctor-...) are gone afterwards; the folder stays if the job failed. For TPUs, which cost, none is sent.
 
 Each line is ok, warn or fail, with a remedy below it. The exit code is 10 if a line is fail.`,
 		Args: cobra.MaximumNArgs(1),
@@ -45,7 +45,7 @@ Each line is ok, warn or fail, with a remedy below it. The exit code is 10 if a 
 			if err := checkup.Look(c.Context(), a.world(), &f, r, assumed); err != nil {
 				return err
 			}
-			if f.Spec != nil && !noJob {
+			if f.Spec != nil && !noJob && !jobs.Pooled(f.Spec) {
 				r.Plan = f.Plan
 				if err := a.sendJob(c.Context(), &f, r); err != nil {
 					return err

@@ -80,11 +80,17 @@ const leastBytes = 1 << 30
 
 // here is what can be seen without a node.
 func (d *diagnosis) here(f Facts) {
-	d.base(f)
+	whither := "they go to the jobs in a file that only you can read"
+	if f.Cloud == nil {
+		d.base(f)
+	} else {
+		d.copied(f)
+		whither = "until the run is over they are in the bucket, for whoever may read its objects"
+	}
 	if n := len(f.Spec.Server.Secrets); f.Secrets.What != "" {
 		d.fail("secrets", f.Secrets.Remedy, "%s", f.Secrets.What)
 	} else if n > 0 {
-		d.ok("secrets", "%s set; they go to the jobs in a file that only you can read", strings.Join(f.Spec.Server.Secrets, ", "))
+		d.ok("secrets", "%s set; %s", strings.Join(f.Spec.Server.Secrets, ", "), whither)
 	}
 	if f.Image != "" {
 		d.warn("container", "name an image that the nodes see as site.container.image", "seen from here: %s", f.Image)

@@ -46,12 +46,13 @@ type Facts struct {
 	Secrets       Problem  `json:"-"`
 	Image         string   `json:"image_problem,omitempty"` // what is wrong with the container's image, seen from here
 	Job           *Job     `json:"job,omitempty"`           // nil: none was asked for
+	Cloud         *Cloud   `json:"cloud,omitempty"`         // of scheduler tpu
 }
 
 // Problem is something that went wrong, in words; empty: nothing did.
 type Problem struct {
-	What   string
-	Remedy string
+	What   string `json:"what"`
+	Remedy string `json:"remedy,omitempty"`
 }
 
 // Diagnose is every line, from the cluster's own to what the job found.
@@ -69,8 +70,14 @@ func Diagnose(f Facts) []Line {
 	if f.Scheduler == "local" {
 		d.slots(f)
 	}
+	if f.Cloud != nil {
+		d.cloud(f)
+	}
 	d.time(f)
 	d.here(f)
+	if f.Cloud != nil {
+		d.ok("job", "none is sent, since a machine costs; what only a machine can tell (its image, vLLM, the model) the run's first one does")
+	}
 	if f.Job != nil {
 		d.job(f.Spec, biggest(f.Plan).GPUs, *f.Job)
 	}

@@ -52,7 +52,12 @@ func longestOf(c record.Counts, shape record.Shape) span {
 func (d *diagnosis) time(f Facts) {
 	need := longest(f.Plan)
 	given := time.Duration(f.Spec.Site.TimeSeconds()) * time.Second
-	whose := "site.time"
+	key, written := "site.time", Clock
+	if f.Cloud != nil { // a job may have all of its machine's life
+		given = time.Duration(f.Spec.Site.TPU.MaxRunSeconds()) * time.Second
+		key, written = "site.max_run_duration", short
+	}
+	whose := key
 	if f.Cluster != nil && len(f.Cluster.Partitions) > 0 {
 		p, _ := f.Cluster.Partition(strings.Split(f.Spec.Site.Partition, ",")[0])
 		if given == 0 {
@@ -72,17 +77,17 @@ func (d *diagnosis) time(f Facts) {
 	}
 	says := fmt.Sprintf("the longest job takes %s, %s at worst, if a cell does %g req/s (--assume-throughput)",
 		minutes(need.expected), minutes(need.worst), f.Plan.Counts.AssumedThroughput)
-	enough := Clock(time.Duration(math.Ceil(need.worst/60)) * time.Minute)
+	enough := written(time.Duration(math.Ceil(need.worst/60)) * time.Minute)
 	switch {
 	case given == 0:
 		d.ok("time", "no limit; %s", says)
 	case given.Seconds() < need.expected:
-		d.fail("time", "write "+enough+" as site.time", "%s is %s; %s", whose, Clock(given), says)
+		d.fail("time", "write "+enough+" as "+key, "%s is %s; %s", whose, written(given), says)
 	case given.Seconds() < need.worst:
-		d.warn("time", "write "+enough+" as site.time; a job that is cut off goes on in another, which starts a server anew",
-			"%s is %s; %s", whose, Clock(given), says)
+		d.warn("time", "write "+enough+" as "+key+"; a job that is cut off goes on in another, which starts a server anew",
+			"%s is %s; %s", whose, written(given), says)
 	default:
-		d.ok("time", "%s is %s; %s", whose, Clock(given), says)
+		d.ok("time", "%s is %s; %s", whose, written(given), says)
 	}
 }
 

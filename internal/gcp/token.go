@@ -185,19 +185,12 @@ var kinds = map[google.CredentialsType]bool{
 // x/oauth2 has a function for that, which would look at the process's environment only, and remembers for ever whether there
 // was a metadata server.
 func find(ctx context.Context, env func(string) (string, bool), scopes []string) (credentials, error) {
-	path, named := env(keyVariable)
-	named = named && path != ""
-	if !named {
-		path = wellKnown(env)
+	path, data, err := stored(env)
+	if err != nil {
+		return credentials{}, err
 	}
-	data, err := os.ReadFile(path)
-	switch {
-	case err == nil:
+	if data != nil {
 		return parse(ctx, env, path, data, scopes)
-	case named:
-		return credentials{}, refused("%s: %v", keyVariable, err)
-	case path != "" && !errors.Is(err, fs.ErrNotExist):
-		return credentials{}, refused("%v", err)
 	}
 	// Only this client does not remember what it found.
 	m := metadata.NewClient(nil)
@@ -205,6 +198,25 @@ func find(ctx context.Context, env func(string) (string, bool), scopes []string)
 		return credentials{}, refused("none found")
 	}
 	return credentials{tokens: oauth2.ReuseTokenSource(nil, machine{ctx, m, scopes})}, nil
+}
+
+// stored is the file of credentials with its content; nil: there is none.
+func stored(env func(string) (string, bool)) (path string, data []byte, err error) {
+	path, named := env(keyVariable)
+	named = named && path != ""
+	if !named {
+		path = wellKnown(env)
+	}
+	data, err = os.ReadFile(path)
+	switch {
+	case err == nil:
+		return path, data, nil
+	case named:
+		return "", nil, refused("%s: %v", keyVariable, err)
+	case path != "" && !errors.Is(err, fs.ErrNotExist):
+		return "", nil, refused("%v", err)
+	}
+	return "", nil, nil
 }
 
 // wellKnown is where gcloud puts the credentials of its user; "" without a home.

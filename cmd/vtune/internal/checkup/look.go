@@ -24,6 +24,12 @@ func Look(ctx context.Context, w tuning.World, f *doctor.Facts, r Request, assum
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+	} else if f.Spec != nil && jobs.Pooled(f.Spec) {
+		var err error
+		if f.Cloud, err = askGoogle(ctx, w, f.Spec); err != nil {
+			return err
+		}
+		caps = tuning.Offline(f.Spec)
 	} else if f.Slots = r.Slots; f.Slots <= 0 {
 		f.Slots = local.DetectSlots()
 	}
