@@ -189,12 +189,14 @@ func (p *Pool) running(ctx context.Context, u Unit, s jobs.Status, r *record.Res
 			return f, err
 		}
 	}
+	most := p.Silence
+	if w != nil && w.Phase == record.WorkerClosed { // between its last word and its script's there may be a while, but not for ever
+		most = max(p.Boot, most)
+	}
 	switch {
 	case w == nil && p.Now().Sub(r.Seen) >= p.Boot:
 		return jobs.Fate{Over: true, Cause: record.CauseLaunch, Word: noWorker, Reason: fmt.Sprintf("the machine has run for %s and no worker has come up on it", p.Boot.Round(time.Second))}, nil
-	case w == nil, w.Phase == record.WorkerClosed:
-		return f, nil
-	case w.Phase != record.WorkerDead && (w.Since.IsZero() || p.Now().Sub(w.Since) < p.Silence):
+	case w == nil, w.Phase != record.WorkerDead && (w.Since.IsZero() || p.Now().Sub(w.Since) < most):
 		return f, nil
 	}
 	if w.Phase != record.WorkerDead {
@@ -202,7 +204,7 @@ func (p *Pool) running(ctx context.Context, u Unit, s jobs.Status, r *record.Res
 			return f, err
 		}
 	}
-	return jobs.Fate{Over: true, Cause: record.CauseNode, Word: silent, Reason: fmt.Sprintf("no sign of life for %s", p.Silence.Round(time.Second))}, nil
+	return jobs.Fate{Over: true, Cause: record.CauseNode, Word: silent, Reason: fmt.Sprintf("no sign of life for %s", most.Round(time.Second))}, nil
 }
 
 func (p *Pool) resource(unit string) (record.Resource, error) {
