@@ -241,7 +241,7 @@ func allUp(t *testing.T, files map[string]string, m *machine, jobs ...record.Job
 	t.Helper()
 	for _, j := range jobs {
 		at := m.c.Dir.Attempt(j.Kind, j.Cell, j.Attempt)
-		local := []string{m.c.Dir.JobLog(j.ID), m.c.Dir.Step(j.ID)}
+		local := []string{m.c.Dir.Claim(j.ID), m.c.Dir.JobLog(j.ID), m.c.Dir.Step(j.ID)}
 		for _, pattern := range []string{"*.json", "*.log", "*.timelines", "observations/*"} {
 			found, err := filepath.Glob(filepath.Join(string(at), pattern))
 			if err != nil || len(found) == 0 {
