@@ -342,6 +342,21 @@ func TestAWorkerThatASignalEndsIsTold(t *testing.T) {
 	}
 }
 
+// One was replaced, the other cut off: both may still be done elsewhere, or here when the machine is back.
+func TestAWorkerThatWasNotThroughIsNotDone(t *testing.T) {
+	for _, code := range []string{"7", "8"} {
+		t.Run(code, func(t *testing.T) {
+			m := newMachine(t, "exit "+code)
+			m.mustBoot()
+			m.await("the worker's end", func() bool { return strings.Contains(m.read(m.dir("work.log")), "ended with code "+code) })
+			m.await("the keeper's end", func() bool { return exec.Command("flock", "--nonblock", m.dir("work.lock"), "true").Run() == nil })
+			if done := m.object("a b/run/jobs/pool-1/done.json"); done != nil {
+				t.Errorf("done.json %s", done)
+			}
+		})
+	}
+}
+
 func TestAnotherAgentIsNeverRun(t *testing.T) {
 	m := newMachine(t, "")
 	m.view.Machine.AgentSHA256 = strings.Repeat("0", 64)

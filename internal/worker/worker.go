@@ -37,7 +37,7 @@ type Config struct {
 	Log      io.Writer
 	Now      func() time.Time
 
-	Beat     time.Duration // 20 s: between two signs of life
+	Beat     time.Duration // 10 s: between two signs of life; a collector gives up after two minutes without one
 	Scan     time.Duration // 1 s: between two looks for what was published here
 	Look     time.Duration // 5 s: between two looks into the bucket, without a job; with one, three times as long
 	Lead     time.Duration // 2 min: before the machine's time is over; a quarter of that time, at most
@@ -77,7 +77,7 @@ func (c *Config) setDefaults() {
 		value *time.Duration
 		or    time.Duration
 	}{
-		{&c.Beat, 20 * time.Second}, {&c.Scan, time.Second}, {&c.Look, 5 * time.Second}, {&c.Lead, 2 * time.Minute},
+		{&c.Beat, 10 * time.Second}, {&c.Scan, time.Second}, {&c.Look, 5 * time.Second}, {&c.Lead, 2 * time.Minute},
 		{&c.Flush, 25 * time.Second}, {&c.Run.Patience, 30 * time.Second}, {&c.PieceAge, 15 * time.Second},
 	} {
 		if *d.value <= 0 {
