@@ -278,6 +278,14 @@ func (s *Submitter) dependencies(u record.Unit) (after []Dependency, ready bool,
 				continue
 			}
 			seen[e] = true
+			if u.Crew != nil && u.Crew.Pool {
+				// The probe is a job of another machine and no unit of its own, and what it found is all that is waited for: a machine
+				// that has it to wait for costs as much as one that works.
+				if !s.probed() {
+					return nil, false, nil
+				}
+				continue
+			}
 			d, open, ready, err := s.edge(e)
 			if err != nil || !ready {
 				return nil, false, err

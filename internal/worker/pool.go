@@ -60,8 +60,8 @@ func (p *pool) create(job string) error {
 	path := p.Rel(p.Dir.Claim(job))
 	_, err = p.Put(p.ctx, path, data, 0, map[string]string{"unit": c.Unit, "boot": strconv.Itoa(c.Boot)})
 	if errors.Is(err, bucket.ErrChanged) {
-		mine, err := p.isMine(p.ctx, job) // it may be: an answer was lost
-		if err != nil {
+		var mine bool
+		if mine, c, err = p.isMine(p.ctx, job); err != nil { // it may be: an answer was lost
 			return err
 		}
 		if !mine {
@@ -75,10 +75,9 @@ func (p *pool) create(job string) error {
 }
 
 // isMine reports whether the claim that stands is of this start of this machine.
-func (p *pool) isMine(ctx context.Context, job string) (bool, error) {
-	var c record.Claim
-	_, err := p.GetJSON(ctx, p.Rel(p.Dir.Claim(job)), &c)
-	return c.Unit == p.Unit && c.Boot == p.life.boot(), err
+func (p *pool) isMine(ctx context.Context, job string) (mine bool, c record.Claim, err error) {
+	_, err = p.GetJSON(ctx, p.Rel(p.Dir.Claim(job)), &c)
+	return c.Unit == p.Unit && c.Boot == p.life.boot(), c, err
 }
 
 // fetch brings the job's assignment, those of its riders, and the wish that it not be done, if there is one. An assignment that is not
@@ -134,7 +133,7 @@ func (p *pool) Close() error {
 func (p *pool) abandon(ctx context.Context) error {
 	for job, open := range p.open {
 		if open {
-			mine, err := p.isMine(ctx, job)
+			mine, _, err := p.isMine(ctx, job)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}

@@ -241,7 +241,7 @@ func allUp(t *testing.T, files map[string]string, m *machine, jobs ...record.Job
 	t.Helper()
 	for _, j := range jobs {
 		at := m.c.Dir.Attempt(j.Kind, j.Cell, j.Attempt)
-		local := []string{m.c.Dir.JobLog(j.ID), m.c.Dir.Step(j.ID)}
+		local := []string{m.c.Dir.Claim(j.ID), m.c.Dir.JobLog(j.ID), m.c.Dir.Step(j.ID)}
 		for _, pattern := range []string{"*.json", "*.log", "*.timelines", "observations/*"} {
 			found, err := filepath.Glob(filepath.Join(string(at), pattern))
 			if err != nil || len(found) == 0 {
@@ -438,7 +438,8 @@ func TestWhatWentUpWithoutAnAnswerIsNotPutUpTwice(t *testing.T) {
 			t.Parallel()
 			r := newRun(t, cells(3)...)
 			m := r.machine("pool-1", record.PoolOrder{Idle: 1})
-			dice := rand.New(rand.NewPCG(seed, 0)) // each throw is under the line's lock
+			m.c.Beat = seconds(0.5) // each that fails is a line more for the log that has to go up
+			dice := rand.New(rand.NewPCG(seed, 0))
 			m.line.fault = func(_ int, op, name string) fault {
 				switch n := dice.IntN(10); {
 				case op == "put" && n < 4:

@@ -218,7 +218,9 @@ work() {
   "$agent" worker --bucket gs://lab-tuning/tuning/auto-benchmark/2026_11_23_10_30 --unit pool-1 --dir "$dir" >>"$dir/worker.log" 2>&1 9>&- || code=$?
   say "the worker ended with code $code"
   if [ -s "$dir/container" ]; then docker rm --force "$(cat -- "$dir/container")" >/dev/null 2>&1 || :; fi
-  [ -z "$stopped" ] || return 0
+  # 7: another machine does this one's work, or nobody wants it done here. 8: it was cut off, and whoever cut it off says more; where its
+  # time was over, it has said so itself.
+  if [ -n "$stopped" ] || [ "$code" = 7 ] || [ "$code" = 8 ]; then return 0; fi
   if [ "$code" -gt 128 ]; then
     finish "0:$((code - 128))" "the worker was ended by signal $((code - 128))"
   else

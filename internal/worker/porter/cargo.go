@@ -28,6 +28,7 @@ const (
 	mutable                 // published again and again, by rename
 	grows                   // a log
 	event                   // tiny: in the manifest alone
+	claim                   // up already, by whoever claimed; a mirror learns of it by the manifest
 )
 
 // urgent reports whether an item goes up first when there is no time: what is decided by before what people read.
@@ -71,10 +72,10 @@ func Of(dir record.Dir, job string, get func(job string) (record.Assignment, err
 	return c, nil
 }
 
-// files are the cargo's, in the order in which they may be seen elsewhere: an attempt before what it observed, an observation before
-// the result that counts it, what either of them names before it, and that the job is over last.
+// files are the cargo's, in the order in which they may be seen elsewhere: whose the job is first, an attempt before what it observed, an
+// observation before the result that counts it, what either of them names before it, and that the job is over last.
 func (p *Porter) files(c Cargo) []item {
-	var items []item
+	items := p.present(claim, p.Dir.Claim(c.Job))
 	for _, a := range c.Attempts {
 		items = append(items, p.attempt(a, c.over)...)
 	}

@@ -245,8 +245,8 @@ func (p *Porter) up(ctx context.Context, i item) error {
 		err = p.grown(ctx, i)
 	case i.kind == mutable:
 		err = p.again(ctx, i.path)
-	case i.kind == event:
-		err = p.note(i.path)
+	case i.kind == event, i.kind == claim:
+		err = p.note(i.path, i.kind == event)
 	default:
 		err = p.whole(ctx, i.path)
 	}
@@ -365,14 +365,14 @@ func (p *Porter) again(ctx context.Context, path string) error {
 	return nil
 }
 
-// note has an event in the next manifest.
-func (p *Porter) note(path string) error {
+// note has a small file in the next manifest, and there only where it has no object.
+func (p *Porter) note(path string, only bool) error {
 	data, err := os.ReadFile(p.Local(path))
 	if err != nil {
 		return err
 	}
 	p.add(path, 0, data)
-	p.batch[len(p.batch)-1].Only = true
+	p.batch[len(p.batch)-1].Only = only
 	p.sent[path] = true
 	return nil
 }

@@ -51,6 +51,13 @@ func (p *Pool) Look(ctx context.Context) ([]collect.Seen, error) {
 	return seen, nil
 }
 
+// See is how each job fares for somebody who has not the run in hands: it writes nothing, ends nothing and takes nobody for dead.
+func (p *Pool) See(ctx context.Context) ([]collect.Seen, error) {
+	reader := *p
+	reader.reads = true
+	return reader.Look(ctx)
+}
+
 // fate of job j, done within the step of job of. That a machine is gone is no reason to repeat a job before it is certain that no other
 // machine has taken it or will.
 func (p *Pool) fate(ctx context.Context, own string, of, j record.Job, fates map[string]jobs.Fate) (f jobs.Fate, known bool, err error) {
@@ -59,7 +66,7 @@ func (p *Pool) fate(ctx context.Context, own string, of, j record.Job, fates map
 		return f, false, err
 	}
 	f = jobs.FateInPool(p.Dir, own, of, j, claim, fates)
-	if claim == nil && f.Over {
+	if claim == nil && f.Over && !p.reads {
 		c, err := p.Mirror.GiveUp(ctx, of.ID)
 		if err != nil {
 			return f, false, err
@@ -134,13 +141,13 @@ func (p *Pool) machine(ctx context.Context, u Unit, s jobs.Status, listed bool, 
 		p.waiting[u.ID] = p.Now().UTC()
 	}
 	if !listed {
-		if f.Over {
+		if f.Over && !p.reads {
 			err = p.end(r, f)
 		}
 		return f, true, err
 	}
 	delete(p.missing, u.ID)
-	if !f.Over {
+	if !f.Over || p.reads {
 		return f, true, nil
 	}
 	if err := p.end(r, f); err != nil {
@@ -185,24 +192,33 @@ func (p *Pool) running(ctx context.Context, u Unit, s jobs.Status, r *record.Res
 		if at, waited := p.waiting[u.ID]; waited {
 			r.From = at
 		}
-		if err := fsx.PublishJSON(p.Dir.Resource(u.ID), r); err != nil {
-			return f, err
+		if !p.reads {
+			if err := fsx.PublishJSON(p.Dir.Resource(u.ID), r); err != nil {
+				return f, err
+			}
 		}
+	}
+	most := p.Silence
+	if w != nil && w.Phase == record.WorkerClosed { // between its last word and its script's there may be a while, but not for ever
+		most = max(p.Boot, most)
 	}
 	switch {
 	case w == nil && p.Now().Sub(r.Seen) >= p.Boot:
 		return jobs.Fate{Over: true, Cause: record.CauseLaunch, Word: noWorker, Reason: fmt.Sprintf("the machine has run for %s and no worker has come up on it", p.Boot.Round(time.Second))}, nil
-	case w == nil, w.Phase == record.WorkerClosed:
-		return f, nil
-	case w.Phase != record.WorkerDead && (w.Since.IsZero() || p.Now().Sub(w.Since) < p.Silence):
+	case w == nil, w.Phase != record.WorkerDead && (w.Since.IsZero() || p.Now().Sub(w.Since) < most):
 		return f, nil
 	}
+	silence := fmt.Sprintf("no sign of life for %s", most.Round(time.Second))
 	if w.Phase != record.WorkerDead {
+		if p.reads {
+			f.Reason = silence
+			return f, nil
+		}
 		if dead, err := p.Mirror.Bury(ctx, u.ID); err != nil || !dead {
 			return f, err
 		}
 	}
-	return jobs.Fate{Over: true, Cause: record.CauseNode, Word: silent, Reason: fmt.Sprintf("no sign of life for %s", p.Silence.Round(time.Second))}, nil
+	return jobs.Fate{Over: true, Cause: record.CauseNode, Word: silent, Reason: silence}, nil
 }
 
 func (p *Pool) resource(unit string) (record.Resource, error) {

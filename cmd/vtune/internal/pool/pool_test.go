@@ -293,6 +293,23 @@ func TestAMachineThatVanishedIsLostAfterAWhile(t *testing.T) {
 	b.want(b.look(), "a-1 over: lost")
 }
 
+// A second machine would only wait for what the first one finds.
+func TestFurtherMachinesAreAskedForWhenTheProbeHasAnAnswer(t *testing.T) {
+	b := newBench(t)
+	js := append([]record.Job{{ID: "probe-1", Kind: record.KindProbe, Attempt: 1, Resources: record.Resources{Seconds: 3600}}}, cells("a", "b", "c")...)
+	for i := range js[1:] {
+		js[i+1].Needs = []record.Edge{{Job: "probe-1", When: record.AfterOK}}
+	}
+	units := jobs.Machines(1, 2, js, nil)
+	if rep := b.submit(units...); rep.Submitted != 1 || rep.Held != 1 {
+		t.Errorf("before: %+v", rep)
+	}
+	b.publish(b.dir.Attempt(record.KindProbe, "", 1).Result(), record.Result{Complete: true, Outcome: record.OutcomeDone})
+	if rep := b.submit(units...); rep.Submitted != 1 || len(b.asked) != 2 {
+		t.Errorf("after: %+v", rep)
+	}
+}
+
 func TestNoMoreIsAskedForThanWasApproved(t *testing.T) {
 	b := newBench(t) // 16 chip-hours: two machines of 8 chips for an hour
 	rep := b.submit(jobs.Machines(1, 3, cells("a", "b", "c"), nil)...)

@@ -39,6 +39,10 @@ func (t *Tuning) CollectorIn(self string, grace time.Duration) *collect.Collecto
 	c := collect.Config{Dir: t.Dir, Look: t.Seen, Submit: t.submitAll, Cancel: t.cancelJobs, Now: t.world.Now, Grace: grace, Self: self}
 	if t.depot != nil {
 		t.depot.Silence = max(grace, depot.MinSilence)
+		c.Look = func(ctx context.Context) ([]collect.Seen, error) {
+			seen, err := t.depot.Look(ctx)
+			return seen, t.schedulerError(err)
+		}
 		c.Pull, c.Push = t.depot.Pull, t.depot.Push
 	}
 	return collect.New(c)
@@ -183,11 +187,12 @@ func (t *Tuning) followed(follow []collect.FollowUp) (cells, others []record.Job
 	return cells, others, known
 }
 
-// Seen maps the scheduler's answer to the run's jobs. It is what collect is handed as Look. A status counts only with the id
+// Seen maps the scheduler's answer to the run's jobs. It is what collect is handed as Look, but where a pool has to act on what it sees
+// (see CollectorIn): this only looks. A status counts only with the id
 // that was recorded for its unit: a duplicate under the same name, left by an answer that was lost, is not the job.
 func (t *Tuning) Seen(ctx context.Context) ([]collect.Seen, error) {
 	if t.depot != nil {
-		seen, err := t.depot.Look(ctx)
+		seen, err := t.depot.See(ctx)
 		return seen, t.schedulerError(err)
 	}
 	list, err := t.scheduler.List(ctx, t.Run.ID)
