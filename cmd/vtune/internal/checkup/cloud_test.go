@@ -206,6 +206,28 @@ func TestFaultsOfGoogleAreTold(t *testing.T) {
 				next.ServeHTTP(w, r)
 			})
 		}, []string{`fail +bucket +gs://tuning/runs/\.vtune-doctor-\S+ was created twice`}},
+		{"a second creation that is refused for another reason", func(t *testing.T, g *google) {
+			puts := 0
+			g.meddling(func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+				if isPut(r) {
+					if puts++; puts == 2 {
+						buckettest.Fail(w, 403, "no more for you")
+						return
+					}
+				}
+				next.ServeHTTP(w, r)
+			})
+		}, []string{`fail +bucket +write .*403: no more for you\)\n +remedy: .*roles/storage.objectAdmin`}},
+		// It is not there when it is deleted; but who knows what is on its way.
+		{"creations that get no answer", func(t *testing.T, g *google) {
+			g.meddling(func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+				if isPut(r) {
+					buckettest.HangUp(w)
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+		}, []string{`fail +bucket +it is not known whether this was written .*may be left: gs://tuning/runs/\.vtune-doctor-\S+\n +remedy: ask again later.*; then: gcloud storage rm gs://`}},
 		{"objects that are not listed", func(t *testing.T, g *google) {
 			g.meddling(func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 				if isList(r) {
