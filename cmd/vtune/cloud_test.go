@@ -199,6 +199,21 @@ func TestARunOnTPUs(t *testing.T) {
 	}
 }
 
+// Machines of one run take from one queue; what none of them has begun waits for the probe that one of them makes.
+func TestARunOnSeveralTPUs(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, tputest.Options{})
+	run, dir := c.submit(c.spec("cells_per_resource: 1"))
+	if posts := c.api.Count("POST", "/queuedResources"); posts != 3 {
+		t.Errorf("%d resources were asked for, want one for the probe and one for each cell", posts)
+	}
+	c.collect(run)
+	c.ends(run, dir)
+	if posts := c.api.Count("POST", "/queuedResources"); posts != 3 {
+		t.Errorf("%d resources were asked for in all", posts)
+	}
+}
+
 // exits runs vtune and wants an exit code.
 func (c *cloud) exits(code int, env []string, args ...string) string {
 	c.Helper()
@@ -215,7 +230,7 @@ func (c *cloud) exits(code int, env []string, args ...string) string {
 func TestNothingIsAskedForThatNobodyAgreedTo(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, tputest.Options{})
-	spec := c.spec("cells_per_resource: 1")
+	spec := c.spec("cells_per_resource: 8")
 	if said := c.exits(2, c.env, "submit", spec); !strings.Contains(said, "chip-hours") || !strings.Contains(said, "--yes") {
 		t.Errorf("it said\n%s", said)
 	}
