@@ -25,7 +25,7 @@ test: ## run every test but the real vLLM's
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/cmd/vtune$$')
 	$(GO) test -race -timeout 30m -parallel 4 ./cmd/vtune
 
-e2e: build ## tune a real vLLM (on CPU) as jobs of a real Slurm cluster
+e2e: build ## tune a real vLLM (on CPU) as jobs of a real Slurm cluster, and a TPU on fakes
 	$(GO) test -tags e2e -count=1 -timeout 40m -v ./e2e
 
 e2e-compare: build ## tune the same real server by both methods and check both answers; about half an hour

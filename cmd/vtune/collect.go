@@ -52,7 +52,7 @@ func newCollect(a *app) *cobra.Command {
 
 func graceFlag(c *cobra.Command, grace *time.Duration) {
 	c.Flags().DurationVar(grace, "grace", 0,
-		"how long a job may be over or unknown at the scheduler before its missing result is given up (default: 2s local, 2m Slurm)")
+		"how long a job may be over or unknown at the scheduler before its missing result is given up (default: 2s local, else 2m)")
 }
 
 // collect makes one pass, or passes until the run is over. The caller holds the lease.

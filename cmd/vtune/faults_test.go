@@ -21,13 +21,11 @@ import (
 
 // What happens to runs on clusters that other people run. Each test is a row of the table in docs/faults.md.
 
-func TestThePageOnFaultsNamesTestsThatExist(t *testing.T) {
-	page, err := os.ReadFile("../../docs/faults.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestThePagesOnFaultsNameTestsThatExist(t *testing.T) {
 	var sources bytes.Buffer
-	for _, pattern := range []string{"*_test.go", "../../e2e/*_test.go", "../../jobs/slurm/*_test.go", "../../internal/agent/*_test.go"} {
+	for _, pattern := range []string{
+		"*_test.go", "internal/*/*_test.go", "../../e2e/*_test.go", "../../jobs/*_test.go", "../../jobs/*/*_test.go", "../../internal/*/*_test.go", "../../templates/*_test.go",
+	} {
 		paths, _ := filepath.Glob(pattern)
 		for _, path := range paths {
 			text, err := os.ReadFile(path)
@@ -37,13 +35,19 @@ func TestThePageOnFaultsNamesTestsThatExist(t *testing.T) {
 			sources.Write(text)
 		}
 	}
-	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllSubmatch(page, -1)
-	if len(named) < 20 {
-		t.Errorf("%d tests are named", len(named))
-	}
-	for _, m := range named {
-		if !bytes.Contains(sources.Bytes(), []byte("func "+string(m[1])+"(")) {
-			t.Errorf("there is no %s", m[1])
+	for _, path := range []string{"../../docs/faults.md", "../../docs/tpu.md"} {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllSubmatch(page, -1)
+		if len(named) < 20 {
+			t.Errorf("%s names %d tests", path, len(named))
+		}
+		for _, m := range named {
+			if !bytes.Contains(sources.Bytes(), []byte("func "+string(m[1])+"(")) {
+				t.Errorf("%s: there is no %s", path, m[1])
+			}
 		}
 	}
 }

@@ -18,12 +18,12 @@ func newRoot(a *app) *cobra.Command {
 		Use:   a.program,
 		Short: "Tune vLLM servers on a cluster",
 		Long: a.program + ` finds the max-num-seqs and max-num-batched-tokens with which a vLLM server sustains the highest request rate
-within your latency limits, as jobs on Slurm or on this machine.
+within your latency limits, as jobs on Slurm, on Cloud TPU or on this machine.
 
   ` + a.program + ` init -o spec.yaml     a commented spec to start from
   ` + a.program + ` run spec.yaml         submit, watch and sum up, for people at a terminal
 
-stdout is the answer, stderr the conversation.
+RUN is a run's directory, or its gs:// URL, as submit prints it. stdout is the answer, stderr the conversation.
 
 Exit codes:
 ` + exitTable(),

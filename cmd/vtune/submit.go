@@ -20,7 +20,7 @@ func newSubmit(a *app) *cobra.Command {
 		Use:   "submit SPEC|RUN",
 		Short: "Make the run directory and submit its jobs; run again, it repairs and submits nothing twice",
 		Long: `submit makes <base>/auto-benchmark/<time>, writes every script into it, and submits the probe and the cells with their
-dependencies. Given a run directory, or a spec whose last run is not over, it goes on with that run: what is not at the
+dependencies. Given a RUN, or a spec whose last run is not over, it goes on with that run: what is not at the
 scheduler yet is submitted, what is there stays as it is.
 
 With --hands-free nobody need collect: a chain of tiny jobs does, until the run is over. Given a run whose chain is broken, it
