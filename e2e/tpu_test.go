@@ -24,21 +24,20 @@ import (
 
 // tpuSpec is examples/tpu-v6e in small: two spot machines for eight cells of a simulated server.
 const tpuSpec = `model: llama-8b
-max_model_len: 2048
+max_model_len: 4096
 tensor_parallel: 8
-workload: {input_len: 512, output_len: 16, vocab_size: 32000}
-limits:
-  - {metric: ttft, percentile: 99, ms: 2000}
-grid: {max_num_seqs: [8, 16], max_num_batched_tokens: [512, 1024, 2048, 4096]}
+workload: {input_len: 3000, output_len: 20, cache_hit_pct: 60, vocab_size: 32000}
+limit: {p99_e2el_ms: 6400}
+grid: {max_num_seqs: [2, 4], max_num_batched_tokens: [1024, 2048, 3072, 4096]}
 plan: cells
-test: {max_requests: 400}
+test: {max_requests: 1000}
 base: gs://tuning/e2e
 scheduler: tpu
 site: {project: %s, zone: %s, accelerator_type: v6e-8, runtime_version: v2-alpha-tpuv6e, spot: true, max_run_duration: 1h, cells_per_resource: 4}
 max_chip_hours: 32
 server:
   command: vllm-sim
-  environment: {VLLM_SIM_TIME_SCALE: "20", VLLM_SIM_HARDWARE: h200-like}
+  environment: {VLLM_SIM_TIME_SCALE: "60", VLLM_SIM_HARDWARE: a10-like}
   secrets: [HF_TOKEN]
 `
 
@@ -53,7 +52,7 @@ func TestATPUTuningOnFakesOfGoogle(t *testing.T) {
 	api := tputest.New(t, tputest.Options{Pace: tputest.Pace{Notice: 3 * time.Second}, Path: []string{filepath.Join(root, "bin")}})
 	g := gate.New(t, storage, api.Tokens().Check)
 	work := t.TempDir()
-	api.Give("VTUNE_STORAGE_ENDPOINT="+g.URL(), "VLLM_SIM_GPU_DIR="+filepath.Join(work, "gpus"), "TPU_ACCELERATOR_TYPE=v6e-8")
+	api.Give("VTUNE_STORAGE_ENDPOINT="+g.URL(), "TPU_ACCELERATOR_TYPE=v6e-8")
 	for name, value := range map[string]string{
 		"HOME": work, "XDG_STATE_HOME": "", "HF_TOKEN": token, "GOOGLE_APPLICATION_CREDENTIALS": api.CredentialsFile(t),
 		"VTUNE_STORAGE_ENDPOINT": g.URL(), "VTUNE_TPU_ENDPOINT": api.URL(),

@@ -272,8 +272,8 @@ func (s *Submitter) dependencies(u record.Unit) (after []Dependency, ready bool,
 	seen := map[record.Edge]bool{}
 	for _, j := range u.Jobs {
 		for _, e := range j.Needs {
-			// What jobs of one allocation need of each other is their crew's to wait for; what those of a pool need of any.
-			inside := u.Crew != nil && (u.Crew.Pool || slices.ContainsFunc(u.Jobs, func(o record.Job) bool { return o.ID == e.Job }))
+			// What jobs of one allocation need of each other is their crew's to wait for.
+			inside := u.Crew != nil && slices.ContainsFunc(u.Jobs, func(o record.Job) bool { return o.ID == e.Job })
 			if seen[e] || inside {
 				continue
 			}

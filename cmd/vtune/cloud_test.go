@@ -37,7 +37,7 @@ func newCloud(t *testing.T, o tputest.Options) *cloud {
 	o.Path = append(o.Path, programs)
 	api := tputest.New(t, o)
 	g := gate.New(t, storage, api.Tokens().Check)
-	api.Give("VTUNE_STORAGE_ENDPOINT="+g.URL(), "VLLM_SIM_GPU_DIR="+filepath.Join(dir, "gpus"), "TPU_ACCELERATOR_TYPE=v6e-1")
+	api.Give("VTUNE_STORAGE_ENDPOINT="+g.URL(), "TPU_ACCELERATOR_TYPE=v6e-1")
 	c := &cloud{T: t, api: api, gate: g, storage: storage}
 	c.env = append(environment(dir), "GOOGLE_APPLICATION_CREDENTIALS="+api.CredentialsFile(t), "VTUNE_STORAGE_ENDPOINT="+g.URL())
 	c.env = append(c.env, api.Env()...)
