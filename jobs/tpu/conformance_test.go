@@ -39,7 +39,7 @@ func on(t testing.TB, server *tputest.Server, version, dir string) *Scheduler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.pause = 10 * time.Millisecond
+	s.pause = 100 * time.Millisecond
 	return s
 }
 
