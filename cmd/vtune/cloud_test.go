@@ -203,7 +203,7 @@ func TestARunOnTPUs(t *testing.T) {
 func TestARunOnSeveralTPUs(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, tputest.Options{})
-	run, dir := c.submit(c.spec("cells_per_resource: 1"))
+	run, dir := c.submit(c.spec(`cells_per_resource: 1, environment: ['export VLLM_SIM_GPU_DIR=$(dirname -- "$1")/gpus']`)) // each has its own
 	if posts := c.api.Count("POST", "/queuedResources"); posts != 3 {
 		t.Errorf("%d resources were asked for, want one for the probe and one for each cell", posts)
 	}
