@@ -242,6 +242,9 @@ func TestNothingIsAskedForThatNobodyAgreedTo(t *testing.T) {
 	}
 	run, _ := c.submit(spec)
 	c.awaits("the machine", func() bool { return len(c.api.Left()) == 1 })
+	if said := c.exits(0, c.anotherHome(), "cancel", run, "--all-orphans"); !strings.Contains(said, "no resource") {
+		t.Errorf("elsewhere, before anybody collects, the run's own machine is taken for nobody's\n%s", said)
+	}
 	c.exits(0, c.env, "cancel", run)
 	c.awaits("the machine to be gone", func() bool { return len(c.api.Left()) == 0 })
 	// What a run has lost sight of is found by its label.
