@@ -206,6 +206,9 @@ func TestARunOnSeveralTPUs(t *testing.T) {
 	run, dir := c.submit(c.spec("cells_per_resource: 1"))
 	if posts := c.api.Count("POST", "/queuedResources"); posts != 1 {
 		t.Errorf("%d resources were asked for, want one for the probe", posts)
+	run, dir := c.submit(c.spec(`cells_per_resource: 1, environment: ['export VLLM_SIM_GPU_DIR=$(dirname -- "$1")/gpus']`)) // each has its own
+	if posts := c.api.Count("POST", "/queuedResources"); posts != 3 {
+		t.Errorf("%d resources were asked for, want one for the probe and one for each cell", posts)
 	}
 	c.collect(run)
 	c.nothingLeft()
@@ -248,6 +251,9 @@ func TestNothingIsAskedForThatNobodyAgreedTo(t *testing.T) {
 	}
 	run, _ := c.submit(spec)
 	c.awaits("the machine", func() bool { return len(c.api.Left()) == 1 })
+	if said := c.exits(0, c.anotherHome(), "cancel", run, "--all-orphans"); !strings.Contains(said, "no resource") {
+		t.Errorf("elsewhere, before anybody collects, the run's own machine is taken for nobody's\n%s", said)
+	}
 	c.exits(0, c.env, "cancel", run)
 	c.awaits("the machine to be gone", func() bool { return len(c.api.Left()) == 0 })
 	// What a run has lost sight of is found by its label.

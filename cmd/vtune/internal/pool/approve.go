@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 
 	"vtune/internal/fsx"
@@ -71,8 +72,9 @@ func (p *Pool) budget() (jobs.Budget, error) {
 	return b, nil
 }
 
-// afford is how many of so many machines more can be paid for, and how many seconds each of them may live.
-func (p *Pool) afford(machines int) (seconds, affordable int, err error) {
+// afford is how many of so many machines more can be paid for, and how many seconds each of them may live. What machines that are coming
+// will cost is spent, whether or not they were asked for before.
+func (p *Pool) afford(machines int, coming []record.Unit) (seconds, affordable int, err error) {
 	if machines <= 0 {
 		return 0, 0, nil
 	}
@@ -80,9 +82,17 @@ func (p *Pool) afford(machines int) (seconds, affordable int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	for _, u := range coming {
+		if _, err := os.Stat(p.Dir.Resource(u.ID)); errors.Is(err, fs.ErrNotExist) {
+			b.Asked = append(b.Asked, record.Resource{Chips: p.Chips, MaxRun: u.Jobs[0].Resources.Seconds})
+		}
+	}
 	seconds, affordable = b.Afford(machines, p.Chips, p.Spec.Site.TPU.MaxRunSeconds())
 	return seconds, affordable, nil
 }
+
+// errUnpaid is back-pressure that only a person can end.
+var errUnpaid = errors.New("not enough is approved")
 
 // approve puts a machine on record before it is asked for, unless it would cost more than was approved. One that is on record was.
 func (p *Pool) approve(unit string, seconds int) error {
@@ -94,9 +104,9 @@ func (p *Pool) approve(unit string, seconds int) error {
 	if err != nil {
 		return err
 	}
-	if _, n := b.Afford(1, p.Chips, seconds); n == 0 || seconds == 0 {
-		return fmt.Errorf("%w: %s may cost %.1f chip-hours, and of the %.1f that were approved %.1f are left", jobs.ErrBackpressure,
-			unit, float64(p.Chips*seconds)/3600, b.ChipHours, math.Max(b.Left(), 0))
+	if each, n := b.Afford(1, p.Chips, seconds); n == 0 || each < seconds || seconds == 0 {
+		return fmt.Errorf("%w: %w: %s may cost %.1f chip-hours, and of the %.1f that were approved %.1f are left", jobs.ErrBackpressure,
+			errUnpaid, unit, float64(p.Chips*seconds)/3600, b.ChipHours, math.Max(b.Left(), 0))
 	}
 	r.MaxRun, r.Asked = seconds, p.Now().UTC()
 	return fsx.PublishJSON(p.Dir.Resource(unit), r)

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -14,8 +15,14 @@ import (
 )
 
 // Follow asks for machines that are not out yet, puts what follows into the queue, and asks for further machines where there are fewer
-// than so much work deserves. Whose machine a job is put out for matters only if that is lost before anybody has begun the job.
+// than so much work deserves. Whose machine a job is put out for matters only if that is lost before anybody has begun the job. Where
+// all machines are still to come, what follows waits for one of them: there is none that it could be put out for.
 func (p *Pool) Follow(ctx context.Context, s *jobs.Submitter, units []record.Unit, js []record.Job, known map[string]collect.FollowUp) error {
+	alone := slices.DeleteFunc(slices.Clone(units), func(u record.Unit) bool { return u.Crew != nil })
+	coming, unpaid, err := p.ask(ctx, s, slices.DeleteFunc(slices.Clone(units), func(u record.Unit) bool { return u.Crew == nil }))
+	if err != nil {
+		return err
+	}
 	out, err := p.Recorded()
 	if err != nil {
 		return err
@@ -24,28 +31,50 @@ func (p *Pool) Follow(ctx context.Context, s *jobs.Submitter, units []record.Uni
 	if err != nil {
 		return err
 	}
-	more, err := p.machinesFor(js, out, len(living))
+	if len(living) == 0 && len(coming) > 0 {
+		return unpaid
+	}
+	more, err := p.machinesFor(js, out, len(living), coming)
 	if err != nil {
 		return err
 	}
-	alone := slices.DeleteFunc(slices.Clone(units), func(u record.Unit) bool { return u.Crew != nil })
-	machines := slices.DeleteFunc(slices.Clone(units), func(u record.Unit) bool { return u.Crew == nil })
 	made := p.units(js, more)
 	for _, u := range made {
 		if err := p.Write(u, known); err != nil {
 			return fmt.Errorf("follow-up %s: %w", u.ID, err)
 		}
-		if u.Crew == nil {
-			alone = append(alone, u)
-		} else {
-			machines = append(machines, u)
-		}
+	}
+	if more == 0 {
+		alone, made = append(alone, made...), nil
 	}
 	if err := p.putIn(last(living, out), alone); err != nil {
 		return err
 	}
-	_, err = s.Units(ctx, machines)
-	return err
+	_, unpaidToo, err := p.ask(ctx, s, made)
+	return errors.Join(err, unpaid, unpaidToo)
+}
+
+// ask asks for machines, and returns those that are not to be had now. That one is not paid for (unpaid) keeps no other waiting, and a
+// person has to be told.
+func (p *Pool) ask(ctx context.Context, s *jobs.Submitter, machines []record.Unit) (coming []record.Unit, unpaid, err error) {
+	for i, u := range machines {
+		rep, err := s.Units(ctx, []record.Unit{u})
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case rep.Held == 0:
+		case errors.Is(rep.Why, errUnpaid):
+			coming = append(coming, u)
+			unpaid = diag.Wrap(rep.Why, diag.Scheduler, p.approveMore())
+		default:
+			return append(coming, machines[i:]...), unpaid, nil // nor would others be taken now
+		}
+	}
+	return coming, unpaid, nil
+}
+
+func (p *Pool) approveMore() string {
+	return fmt.Sprintf("%s submit %s --max-chip-hours N approves more", p.Run.Program, p.Run.Bucket)
 }
 
 // units are jobs as units: of so many machines, or each by itself for those that are there.
@@ -85,13 +114,16 @@ func (p *Pool) living(ctx context.Context, units []Unit) ([]Unit, error) {
 	}), nil
 }
 
-// machinesFor is how many machines js deserves beside those that live and can be paid for; each of js is given the time that such a
-// machine may live.
-func (p *Pool) machinesFor(js []record.Job, out []Unit, living int) (int, error) {
+// machinesFor is how many machines js deserves beside those that live or are coming, and can be paid for; each of js is given the time
+// that such a machine may live.
+func (p *Pool) machinesFor(js []record.Job, out []Unit, living int, coming []record.Unit) (int, error) {
 	if len(js) == 0 {
 		return 0, nil
 	}
 	open := len(js)
+	for _, u := range coming {
+		out = append(out, Unit{Unit: u})
+	}
 	for _, u := range out {
 		for _, j := range u.Jobs {
 			if !p.Over(j) {
@@ -99,13 +131,13 @@ func (p *Pool) machinesFor(js []record.Job, out []Unit, living int) (int, error)
 			}
 		}
 	}
-	seconds, more, err := p.afford(min(jobs.MachinesFor(p.Spec, open)-living, len(js)))
+	seconds, more, err := p.afford(min(jobs.MachinesFor(p.Spec, open)-living-len(coming), len(js)), coming)
 	if err != nil {
 		return 0, err
 	}
 	if more == 0 && living == 0 {
 		return 0, diag.Wrap(fmt.Errorf("%d jobs are left, and what is left of the approved chip-hours does not suffice for a machine", len(js)), diag.Scheduler,
-			fmt.Sprintf("%s submit %s --max-chip-hours N approves more", p.Run.Program, p.Run.Bucket))
+			p.approveMore())
 	}
 	for i := range js {
 		js[i].Resources.Seconds = seconds

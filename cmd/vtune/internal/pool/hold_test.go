@@ -57,3 +57,88 @@ func TestWhoOnlyLooksDeletesNothingAndBuriesNobody(t *testing.T) {
 		t.Errorf("a claim was made (%v), buried %s, deleted %s", err, b.buried, b.deleted)
 	}
 }
+
+// held is a bench with a machine that runs and others of the plan for which there is no quota.
+func held(t *testing.T, hours float64, cellIDs ...string) (b *bench, units []record.Unit) {
+	t.Helper()
+	b = newBench(t)
+	b.Planned = len(cellIDs)
+	b.Pool.Spec.Site.TPU.CellsPerResource = 1
+	if err := b.Approve(hours, "me"); err != nil {
+		t.Fatal(err)
+	}
+	units = jobs.Machines(1, len(cellIDs), cells(cellIDs...), nil)
+	b.submit(units[0])
+	b.full = true
+	b.submit(units[1:]...)
+	b.is("slice-1", jobs.Running, "ACTIVE")
+	b.claim("slice-1", cellIDs[0]+"-1")
+	b.look()
+	return b, units[1:]
+}
+
+func (b *bench) follow(units []record.Unit, js []record.Job) error {
+	b.Helper()
+	return b.Follow(b.Context(), b.submitter(), units, js, nil)
+}
+
+// What is approved for a machine of the plan is not spent on another, so there may be nothing for a new one; the one that is held is
+// paid for, and does what follows.
+func TestAPlannedMachineThatWasHeldIsAskedForAlthoughNothingElseCanBePaid(t *testing.T) {
+	b, later := held(t, 16, "a", "b")
+	b.clock = b.clock.Add(58 * time.Minute)
+	b.is("slice-1", jobs.Preempted, "SUSPENDED")
+	b.want(b.look(), "a-1 over: preempted")
+	again := cells("a")
+	again[0].ID, again[0].Attempt = "a-2", 2
+	if err := b.follow(later, again); err != nil {
+		t.Errorf("without quota: %v", err)
+	}
+	b.full = false
+	if err := b.follow(later, again); err != nil || len(b.asked) != 2 {
+		t.Fatalf("%d machines were asked for, %v", len(b.asked), err)
+	}
+	if err := b.follow(nil, again); err != nil {
+		t.Error(err)
+	}
+	b.want(b.look(), "a-1 over: preempted, a-2 alive, b-1 alive")
+}
+
+func TestWhatFollowsDoesNotTakeTheMoneyOfMachinesThatArePlanned(t *testing.T) {
+	b, later := held(t, 24, "a", "b", "c")
+	again := cells("a")
+	again[0].ID, again[0].Attempt = "a-2", 2
+	b.full = false
+	b.clock = b.clock.Add(30 * time.Minute)
+	b.is("slice-1", jobs.Preempted, "SUSPENDED")
+	b.look()
+	// slice-1 has left half an hour. The other two machines are planned, though one of them was never asked for.
+	if err := b.follow(later, again); err != nil {
+		t.Error(err)
+	}
+	for _, u := range []string{"slice-2", "slice-3"} {
+		if _, out := b.states[u]; !out {
+			t.Errorf("%s was not asked for: what was approved for it is spent", u)
+		}
+	}
+	hours := 0.0
+	for _, r := range b.asked {
+		hours += float64(8*r.Resources.Seconds) / 3600
+	}
+	if hours > 24+4 { // slice-1 gave four back
+		t.Errorf("%.1f chip-hours", hours)
+	}
+}
+
+// What a job waits for comes through the queue, and its machine takes minutes or hours to come.
+func TestAMachineWhoseJobsWaitForAnothersProbeIsAskedForAtOnce(t *testing.T) {
+	b := newBench(t)
+	probe := record.Job{ID: "probe-1", Kind: record.KindProbe, Attempt: 1, Resources: record.Resources{Seconds: 3600}}
+	js := append([]record.Job{probe}, cells("a", "b", "c")...)
+	for i := range js[1:] {
+		js[i+1].Needs = []record.Edge{{Job: "probe-1", When: record.AfterOK}}
+	}
+	if rep := b.submit(jobs.Machines(1, 2, js, nil)...); rep.Submitted != 2 {
+		t.Errorf("%+v", rep)
+	}
+}

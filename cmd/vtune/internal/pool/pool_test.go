@@ -31,6 +31,7 @@ type bench struct {
 	workers []mirror.WorkerSeen
 	buried  []string
 	pushes  int
+	full    bool // no further machine is taken now
 }
 
 func newBench(t *testing.T) *bench {
@@ -90,6 +91,9 @@ func (b *bench) Capabilities(context.Context) (jobs.Capabilities, error) {
 	return jobs.Capabilities{}, nil
 }
 func (b *bench) Submit(_ context.Context, r jobs.Request) (jobs.Handle, error) {
+	if b.full {
+		return jobs.Handle{}, jobs.ErrBackpressure
+	}
 	b.asked = append(b.asked, r)
 	unit := strings.TrimPrefix(r.Name, record.NamePrefix("r"))
 	b.states[unit] = jobs.Status{Handle: jobs.Handle{ID: unit}, Name: r.Name, State: jobs.Pending, Word: "WAITING_FOR_RESOURCES"}
@@ -322,7 +326,7 @@ func TestNoMoreIsAskedForThanWasApproved(t *testing.T) {
 	b.clock = b.clock.Add(15 * time.Minute)
 	b.is("slice-1", jobs.Preempted, "SUSPENDED")
 	b.look()
-	if seconds, n, err := b.afford(3); n != 1 || seconds != 45*60 || err != nil {
+	if seconds, n, err := b.afford(3, nil); n != 1 || seconds != 45*60 || err != nil {
 		t.Errorf("%d machines of %d s, %v", n, seconds, err)
 	}
 	if err := b.Approve(8, "me"); err != nil {

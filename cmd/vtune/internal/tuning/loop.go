@@ -18,7 +18,8 @@ import (
 
 // This file closes the loop: the collector decides, and what it decided becomes jobs here.
 
-// Submit puts the planned units out that are not out yet.
+// Submit puts the planned units out that are not out yet, and puts on record, wherever the run is, what is out and what was approved:
+// whoever collects may be elsewhere.
 func (t *Tuning) Submit(ctx context.Context) (jobs.Report, error) {
 	var rep jobs.Report
 	err := t.world.patiently(ctx, t.Run.Scheduler, func() error {
@@ -28,7 +29,7 @@ func (t *Tuning) Submit(ctx context.Context) (jobs.Report, error) {
 		}
 		return err
 	})
-	return rep, t.schedulerError(err)
+	return rep, errors.Join(t.schedulerError(err), t.Push(ctx))
 }
 
 // Collector of the run; see collect.Config for grace. The caller holds the lease.
