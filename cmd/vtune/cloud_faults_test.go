@@ -145,6 +145,10 @@ func TestOfTwoCollectorsOfARunOnTPUsOneCollects(t *testing.T) {
 	if err := first.c.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	<-first.ended
+	if said := c.exits(0, second, "status", run); !strings.Contains(said, "nobody collects this run") {
+		t.Errorf("status\n%s", said)
+	}
 	vtune(t, second, "collect", "--watch", "--grace", "60s", run)
 	c.ends(run, c.home(second, run))
 }

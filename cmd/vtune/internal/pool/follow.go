@@ -54,8 +54,8 @@ func (p *Pool) Follow(ctx context.Context, s *jobs.Submitter, units []record.Uni
 	return errors.Join(err, unpaid, unpaidToo)
 }
 
-// ask asks for machines, and returns those that are not to be had now. That one is not paid for (unpaid) keeps no other waiting, and a
-// person has to be told.
+// ask asks for machines, and returns those that are not to be had now. That one is not paid for, or that a quota is used up, is for a
+// person to know of (unpaid); the former keeps no other machine waiting.
 func (p *Pool) ask(ctx context.Context, s *jobs.Submitter, machines []record.Unit) (coming []record.Unit, unpaid, err error) {
 	for i, u := range machines {
 		rep, err := s.Units(ctx, []record.Unit{u})
@@ -67,7 +67,7 @@ func (p *Pool) ask(ctx context.Context, s *jobs.Submitter, machines []record.Uni
 			coming = append(coming, u)
 			unpaid = diag.Wrap(rep.Why, diag.Scheduler, p.approveMore())
 		default:
-			return append(coming, machines[i:]...), unpaid, nil // nor would others be taken now
+			return append(coming, machines[i:]...), errors.Join(unpaid, rep.Why), nil // nor would others be taken now
 		}
 	}
 	return coming, unpaid, nil

@@ -18,6 +18,7 @@ type Progress struct {
 	live bool   // out is a terminal: keep a status line at the bottom
 	last string // live: the status as last shown
 	turn string // else: see turnOf
+	told string // the last warning: what stays as it is is said once
 }
 
 // NewProgress is a progress on out.
@@ -54,9 +55,14 @@ func (p *Progress) Event(e record.Event) {
 
 // Pass shows where the run stands, and what went wrong with looking.
 func (p *Progress) Pass(st record.State, err error) {
+	warning := ""
 	if err != nil {
-		p.say("warning: %s (going on)", strings.ReplaceAll(err.Error(), "\n", "; "))
+		warning = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
+	if warning != p.told && warning != "" {
+		p.say("warning: %s (going on)", warning)
+	}
+	p.told = warning
 	if st.Run == "" {
 		return
 	}
