@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"vtune/internal/record"
@@ -56,23 +55,18 @@ func (p *Pool) Dismiss(ctx context.Context) (left int, strangers []tpu.Orphan, e
 	return len(ours), others, errors.Join(problems...)
 }
 
-// divide tells the run's machines of a list, by unit, from others. They are those that were acknowledged, and those that were asked for
-// and whose answer nobody put on record: their id is theirs alone.
+// divide tells the run's machines of a list, by unit, from others. They are those that were acknowledged, and those that are
+// unheard of.
 func (p *Pool) divide(list []tpu.Orphan, units []Unit) (ours map[string]tpu.Orphan, others []tpu.Orphan, err error) {
-	recorded, asked := map[jobs.Handle]string{}, map[string]string{}
+	recorded := map[jobs.Handle]string{}
 	for _, u := range units {
 		if u.machine() {
 			recorded[u.At] = u.ID
 		}
 	}
-	b, err := p.budget()
+	asked, err := p.unheard()
 	if err != nil {
 		return nil, nil, err
-	}
-	for _, r := range b.Asked {
-		if _, err := os.Stat(p.Dir.Submitted(r.Unit)); err != nil {
-			asked[tpu.ResourceID(record.JobName(p.Run.ID, r.Unit))] = r.Unit
-		}
 	}
 	ours = map[string]tpu.Orphan{}
 	for _, s := range list {
