@@ -28,6 +28,9 @@ the run's label and that no record of it knows (all of them, if the run is over)
 				return err
 			}
 			if err := t.Pull(c.Context()); err != nil {
+				if orphans { // what others asked for meanwhile would be taken for nobody's
+					return err
+				}
 				fmt.Fprintln(a.err, "warning: what others did meanwhile is not known:", oneLine(err))
 			}
 			if orphans {

@@ -1,7 +1,9 @@
 package pool
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,44 +44,49 @@ func (p *Pool) Dismiss(ctx context.Context) (left int, strangers []tpu.Orphan, e
 	if err != nil {
 		return 0, nil, err
 	}
-	ours, others := p.divide(list, units)
-	for _, s := range ours {
-		if err := p.dismiss(ctx, units, s); err != nil {
-			return len(ours), others, err
-		}
+	ours, others, err := p.divide(list, units)
+	if err != nil {
+		return 0, nil, err
 	}
-	return len(ours), others, nil
+	var problems []error // what one comes to is no reason to leave the others
+	for unit, s := range ours {
+		problems = append(problems, p.dismiss(ctx, unit, s))
+	}
+	return len(ours), others, errors.Join(problems...)
 }
 
-// divide tells the recorded machines of a list from others.
-func (p *Pool) divide(list []tpu.Orphan, units []Unit) (ours, others []tpu.Orphan) {
-	recorded := map[jobs.Handle]bool{}
+// divide tells the run's machines of a list, by unit, from others. They are those that were acknowledged, and those that are
+// unheard of.
+func (p *Pool) divide(list []tpu.Orphan, units []Unit) (ours map[string]tpu.Orphan, others []tpu.Orphan, err error) {
+	recorded := map[jobs.Handle]string{}
 	for _, u := range units {
-		recorded[u.At] = recorded[u.At] || u.machine()
+		if u.machine() {
+			recorded[u.At] = u.ID
+		}
 	}
+	asked, err := p.unheard()
+	if err != nil {
+		return nil, nil, err
+	}
+	ours = map[string]tpu.Orphan{}
 	for _, s := range list {
-		if recorded[s.Handle] {
-			ours = append(ours, s)
+		if unit := cmp.Or(recorded[s.Handle], asked[s.ID]); unit != "" {
+			ours[unit] = s
 		} else {
 			others = append(others, s)
 		}
 	}
-	return ours, others
+	return ours, others, nil
 }
 
-// dismiss notes that a machine is not needed any more, and deletes it.
-func (p *Pool) dismiss(ctx context.Context, units []Unit, s tpu.Orphan) error {
-	for _, u := range units {
-		if u.At != s.Handle || !u.machine() {
-			continue
-		}
-		r, err := p.resource(u.ID)
-		if err == nil {
-			err = p.end(r, jobs.Fate{Cause: record.CauseStopped, Word: s.Word, Reason: "nothing is left to do"})
-		}
-		if err != nil {
-			return err
-		}
+// dismiss notes that a unit's machine is not needed any more, and deletes it.
+func (p *Pool) dismiss(ctx context.Context, unit string, s tpu.Orphan) error {
+	r, err := p.resource(unit)
+	if err == nil {
+		err = p.end(r, jobs.Fate{Cause: record.CauseStopped, Word: s.Word, Reason: "nothing is left to do"})
+	}
+	if err != nil {
+		return err
 	}
 	return p.Machines.Cancel(ctx, []jobs.Handle{s.Handle})
 }
@@ -116,8 +123,8 @@ func (p *Pool) Orphans(ctx context.Context, over bool) ([]tpu.Orphan, error) {
 	if err != nil || over {
 		return list, err
 	}
-	_, others := p.divide(list, units)
-	return others, nil
+	_, others, err := p.divide(list, units)
+	return others, err
 }
 
 // Delete has resources deleted.

@@ -6,9 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"vtune/internal/fsx"
 	"vtune/internal/mirror"
 	"vtune/internal/record"
 	"vtune/jobs"
+	"vtune/jobs/tpu"
 )
 
 // One that closes may have a last job, and much to put up; but what is silent for as long as a whole start takes is gone.
@@ -141,4 +143,61 @@ func TestAMachineWhoseJobsWaitForAnothersProbeIsAskedForAtOnce(t *testing.T) {
 	if rep := b.submit(jobs.Machines(1, 2, js, nil)...); rep.Submitted != 2 {
 		t.Errorf("%+v", rep)
 	}
+}
+
+// Who submitted died before the answer was on record, and its jobs were done by others: nobody will ask for it again.
+func TestAMachineWhoseAnswerWasNeverRecordedIsTheRunsAndIsNotLeft(t *testing.T) {
+	b := newBench(t)
+	b.submit(jobs.Machines(1, 2, cells("a", "b"), nil)...)
+	id := tpu.ResourceID(record.JobName("r", "slice-2"))
+	delete(b.states, "slice-2")
+	b.states[id] = jobs.Status{Handle: jobs.Handle{ID: id}, State: jobs.Running, Word: "ACTIVE"} // its name need not be told
+	if err := os.Remove(b.dir.Submitted("slice-2")); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := b.Pool.Orphans(t.Context(), false); len(list) > 0 || err != nil {
+		t.Errorf("nobody's: %v, %v", list, err)
+	}
+	left, strangers, err := b.Close(t.Context(), time.Millisecond)
+	if err != nil || left != 0 || len(strangers) != 0 || len(b.states) > 0 {
+		t.Errorf("%d left, nobody's %v, there are %v: %v", left, strangers, b.states, err)
+	}
+	if r, err := b.resource("slice-2"); err != nil || r.Ended.IsZero() {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// Whoever collects by a timer is a new process each time.
+func TestAMachineThatVanishedIsLostAlthoughEachLookIsAnotherProcess(t *testing.T) {
+	b := newBench(t)
+	b.submit(jobs.Machines(1, 1, cells("a", "b"), nil)...)
+	b.is("slice-1", jobs.Running, "ACTIVE")
+	b.claim("slice-1", "a-1")
+	b.look()
+	delete(b.states, "slice-1")
+	b.want(b.look(), "a-1 alive, b-1 alive")
+	b.Pool = New(b.Config)
+	b.clock = b.clock.Add(time.Minute)
+	b.want(b.look(), "a-1 over: lost, b-1 over: not-begun")
+	var c record.Claim
+	if err := fsx.ReadJSON(b.dir.Claim("b-1"), &c); err != nil || c.Unit != "" {
+		t.Errorf("b-1 can still be taken, beside what follows it: %+v, %v", c, err)
+	}
+}
+
+func TestAJobOfAMachineWhoseAnswerWasNeverRecordedHasItsFate(t *testing.T) {
+	b := newBench(t)
+	b.submit(jobs.Machines(1, 2, cells("a", "b"), nil)...)
+	b.is("slice-1", jobs.Running, "ACTIVE")
+	delete(b.states, "slice-2")
+	id := tpu.ResourceID(record.JobName("r", "slice-2"))
+	if err := os.Remove(b.dir.Submitted("slice-2")); err != nil {
+		t.Fatal(err)
+	}
+	b.states[id] = jobs.Status{Handle: jobs.Handle{ID: id}, State: jobs.Running, Word: "ACTIVE"}
+	b.claim("slice-2", "a-1")
+	b.workers = []mirror.WorkerSeen{{Worker: record.Worker{Unit: "slice-2", Phase: record.WorkerOpen}, Since: b.clock}}
+	b.want(b.look(), "a-1 alive")
+	b.is(id, jobs.Preempted, "SUSPENDED")
+	b.want(b.look(), "a-1 over: preempted")
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"slices"
 	"time"
 
 	"vtune/collect"
@@ -12,6 +14,7 @@ import (
 	"vtune/internal/mirror"
 	"vtune/internal/record"
 	"vtune/jobs"
+	"vtune/jobs/tpu"
 )
 
 // Words for the end of a machine where its scheduler has none, or one that would mislead.
@@ -22,7 +25,8 @@ const (
 )
 
 // Look is how each job that is out fares. A machine of which nothing more can come is noted with its cause, and then deleted: what is
-// left standing costs money, or quota. A job whose machine's fate is not known is not in the answer.
+// left standing costs money, or quota. A job whose machine's fate is not known lives: whoever gave it up without taking it out of the
+// queue would have it done twice.
 func (p *Pool) Look(ctx context.Context) ([]collect.Seen, error) {
 	units, err := p.Recorded()
 	if err != nil {
@@ -39,13 +43,11 @@ func (p *Pool) Look(ctx context.Context) ([]collect.Seen, error) {
 			if i >= len(u.Jobs) {
 				of = u.Jobs[0] // a rider shares its carrier's step
 			}
-			f, known, err := p.fate(ctx, u.own(), of, j, fates)
+			f, err := p.fate(ctx, u.own(), of, j, fates)
 			if err != nil {
 				return nil, err
 			}
-			if known {
-				seen = append(seen, collect.Seen{Job: j.ID, Over: f.Over, Cause: f.Cause, Word: f.Word, Reason: f.Reason, Exit: f.Exit})
-			}
+			seen = append(seen, collect.Seen{Job: j.ID, Over: f.Over, Cause: f.Cause, Word: f.Word, Reason: f.Reason, Exit: f.Exit})
 		}
 	}
 	return seen, nil
@@ -60,16 +62,16 @@ func (p *Pool) See(ctx context.Context) ([]collect.Seen, error) {
 
 // fate of job j, done within the step of job of. That a machine is gone is no reason to repeat a job before it is certain that no other
 // machine has taken it or will.
-func (p *Pool) fate(ctx context.Context, own string, of, j record.Job, fates map[string]jobs.Fate) (f jobs.Fate, known bool, err error) {
+func (p *Pool) fate(ctx context.Context, own string, of, j record.Job, fates map[string]jobs.Fate) (f jobs.Fate, err error) {
 	claim, err := p.claim(of.ID)
 	if err != nil {
-		return f, false, err
+		return f, err
 	}
 	f = jobs.FateInPool(p.Dir, own, of, j, claim, fates)
 	if claim == nil && f.Over && !p.reads {
 		c, err := p.Mirror.GiveUp(ctx, of.ID)
 		if err != nil {
-			return f, false, err
+			return f, err
 		}
 		claim = &c
 		f = jobs.FateInPool(p.Dir, own, of, j, claim, fates)
@@ -78,8 +80,10 @@ func (p *Pool) fate(ctx context.Context, own string, of, j record.Job, fates map
 	if claim != nil && claim.Unit != "" {
 		whose = claim.Unit
 	}
-	_, known = fates[whose]
-	return f, known, nil
+	if _, known := fates[whose]; !known && !f.Over {
+		f.Word, f.Reason = vanished, whose+" is not listed, and may yet be"
+	}
+	return f, nil
 }
 
 // machines is the fate of each machine among units that is known.
@@ -95,6 +99,16 @@ func (p *Pool) machines(ctx context.Context, units []Unit) (map[string]jobs.Fate
 	workers := map[string]mirror.WorkerSeen{}
 	for _, w := range p.Mirror.Workers() {
 		workers[w.Unit] = w
+	}
+	unheard, err := p.unheard()
+	if err != nil {
+		return nil, err
+	}
+	units = slices.Clone(units)
+	for _, st := range list {
+		if unit := unheard[st.ID]; unit != "" {
+			units = append(units, Unit{Unit: record.Unit{ID: unit, Crew: &record.Crew{}}, At: st.Handle})
+		}
 	}
 	fates := map[string]jobs.Fate{}
 	for _, u := range units {
@@ -117,6 +131,21 @@ func (p *Pool) machines(ctx context.Context, units []Unit) (map[string]jobs.Fate
 	return fates, nil
 }
 
+// unheard are the machines that were asked for and whose answer nobody put on record, by the id that is theirs alone.
+func (p *Pool) unheard() (units map[string]string, err error) {
+	b, err := p.budget()
+	if err != nil {
+		return nil, err
+	}
+	units = map[string]string{}
+	for _, r := range b.Asked {
+		if _, err := os.Stat(p.Dir.Submitted(r.Unit)); err != nil {
+			units[tpu.ResourceID(record.JobName(p.Run.ID, r.Unit))] = r.Unit
+		}
+	}
+	return units, nil
+}
+
 // machine is the fate of one. What it was when it ended is on record, and says more than what its scheduler makes of its deletion.
 func (p *Pool) machine(ctx context.Context, u Unit, s jobs.Status, listed bool, w *mirror.WorkerSeen) (f jobs.Fate, known bool, err error) {
 	r, err := p.resource(u.ID)
@@ -127,8 +156,8 @@ func (p *Pool) machine(ctx context.Context, u Unit, s jobs.Status, listed bool, 
 	case !r.Ended.IsZero():
 		f = jobs.Fate{Over: true, Cause: r.Cause, Word: r.State, Reason: r.Reason}
 	case !listed:
-		if f, known = p.gone(u.ID); !known {
-			return f, false, nil
+		if f, known, err = p.gone(&r); !known {
+			return f, false, err
 		}
 	case s.State.Ended():
 		f = jobs.Fate{Over: true, Cause: s.State.Cause(), Word: s.Word, Reason: s.Reason, Exit: s.ExitCode}
@@ -141,14 +170,17 @@ func (p *Pool) machine(ctx context.Context, u Unit, s jobs.Status, listed bool, 
 		p.waiting[u.ID] = p.Now().UTC()
 	}
 	if !listed {
-		if f.Over && !p.reads {
+		if f.Over {
 			err = p.end(r, f)
 		}
 		return f, true, err
 	}
-	delete(p.missing, u.ID)
 	if !f.Over || p.reads {
-		return f, true, nil
+		if !r.Missed.IsZero() {
+			r.Missed = time.Time{}
+			err = p.write(r)
+		}
+		return f, true, err
 	}
 	if err := p.end(r, f); err != nil {
 		return f, false, err
@@ -171,17 +203,17 @@ func (p *Pool) remove(ctx context.Context, u Unit) error {
 
 const again = 5 * time.Minute
 
-// gone is what becomes of a machine that its scheduler does not list: it may yet be, for a while.
-func (p *Pool) gone(unit string) (f jobs.Fate, known bool) {
-	since, seen := p.missing[unit]
-	if !seen {
-		since = p.Now()
-		p.missing[unit] = since
+// gone is what becomes of a machine that its scheduler does not list: it may yet be, for a while. Since when is on record, because who
+// looks next may be another process.
+func (p *Pool) gone(r *record.Resource) (f jobs.Fate, known bool, err error) {
+	if r.Missed.IsZero() {
+		r.Missed = p.Now().UTC()
+		return f, false, p.write(*r)
 	}
-	if p.Now().Sub(since) < p.Silence {
-		return f, false
+	if p.Now().Sub(r.Missed) < p.Silence {
+		return f, false, nil
 	}
-	return jobs.Fate{Over: true, Cause: record.CauseLost, Word: vanished, Reason: "the machine is not there any more"}, true
+	return jobs.Fate{Over: true, Cause: record.CauseLost, Word: vanished, Reason: "the machine is not there any more"}, true, nil
 }
 
 // running judges a machine by its worker's signs of life, since a scheduler may say for hours that a dead machine runs.
@@ -192,10 +224,8 @@ func (p *Pool) running(ctx context.Context, u Unit, s jobs.Status, r *record.Res
 		if at, waited := p.waiting[u.ID]; waited {
 			r.From = at
 		}
-		if !p.reads {
-			if err := fsx.PublishJSON(p.Dir.Resource(u.ID), r); err != nil {
-				return f, err
-			}
+		if err := p.write(*r); err != nil {
+			return f, err
 		}
 	}
 	most := p.Silence
@@ -236,5 +266,12 @@ func (p *Pool) end(r record.Resource, f jobs.Fate) error {
 		return nil
 	}
 	r.Ended, r.Cause, r.State, r.Reason = p.Now().UTC(), f.Cause, f.Word, f.Reason
+	return p.write(r)
+}
+
+func (p *Pool) write(r record.Resource) error {
+	if p.reads {
+		return nil
+	}
 	return fsx.PublishJSON(p.Dir.Resource(r.Unit), r)
 }

@@ -288,11 +288,11 @@ func TestAMachineThatVanishedIsLostAfterAWhile(t *testing.T) {
 	b.claim("slice-1", "a-1")
 	was := b.states["slice-1"]
 	delete(b.states, "slice-1")
-	b.want(b.look(), "")
+	b.want(b.look(), "a-1 alive")
 	b.states["slice-1"] = was
 	b.want(b.look(), "a-1 alive")
 	delete(b.states, "slice-1")
-	b.want(b.look(), "")
+	b.want(b.look(), "a-1 alive")
 	b.clock = b.clock.Add(time.Minute)
 	b.want(b.look(), "a-1 over: lost")
 }
