@@ -186,7 +186,7 @@ func TestARunOnTPUs(t *testing.T) {
 	if said := vtune(t, c.env, "status", string(dir)); !strings.Contains(said, run+"  over") {
 		t.Errorf("status by the directory here\n%s", said)
 	}
-	c.awaitObject(run, "profile/"+strings.TrimPrefix(st.ProfileFiles[0], "profiling/1/trace/"))
+	c.awaitObject(run, st.ProfileFiles[0])
 	// Somebody else, who has nothing of it but its name.
 	env := c.anotherHome()
 	if got := vtune(t, env, "collect", run); got == "" {

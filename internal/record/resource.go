@@ -10,7 +10,7 @@ type Resource struct {
 	Chips  int       `json:"chips"`
 	MaxRun int       `json:"max_run_s"`       // it lives no longer than so many seconds
 	Asked  time.Time `json:"asked"`           // by the clock of who collects, as the others
-	From   time.Time `json:"from,omitzero"`   // it did not run before: the last time at which it was seen waiting, or when it was asked for
+	From   time.Time `json:"from,omitzero"`   // it did not run before: about when it was last seen waiting, or else when it was asked for
 	Seen   time.Time `json:"seen,omitzero"`   // running, for the first time
 	Missed time.Time `json:"missed,omitzero"` // not listed since, though nothing is known of its end
 	Ended  time.Time `json:"ended,omitzero"`

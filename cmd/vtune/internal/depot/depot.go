@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"vtune/cmd/vtune/internal/ending"
 	"vtune/cmd/vtune/internal/pool"
 	"vtune/internal/bucket"
 	"vtune/internal/diag"
@@ -170,9 +171,16 @@ func (d *Depot) Push(ctx context.Context) error { return d.mirror.Push(ctx) }
 // Withdraw takes out of the bucket what must not stay there when a run is over.
 func (d *Depot) Withdraw(ctx context.Context) error { return d.mirror.Withdraw(ctx) }
 
-// Fetch brings files of the run that are large and that not everybody needs: logs and traces.
-func (d *Depot) Fetch(ctx context.Context, paths ...string) error {
-	return d.mirror.Fetch(ctx, paths...)
+// Fetch brings what people look into when a run stands so: large files that not everybody needs. What is not there was never made.
+func (d *Depot) Fetch(ctx context.Context, st record.State) error {
+	err := d.mirror.Fetch(ctx, wanted(st)...)
+	if log := ending.Log(st); err == nil && log != "" {
+		err = d.mirror.Fetch(ctx, log)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 const lock = "collector.lock"
@@ -211,9 +219,9 @@ func Render(s *spec.Spec, dir record.Dir, unit string, r jobs.Request, now func(
 	return fsx.Publish(dir.ByHand(unit), []byte("#!/bin/sh\n# The same request by hand. What a machine needs of the run must be in its bucket before.\n"+line+"\n"), 0o755)
 }
 
-// Wanted are the files that a person looks into when a run is over: the winner's traces, and the logs that have the script's names,
+// wanted are the winner's traces, and the logs that have the script's names,
 // unless those are too many to be read by anybody.
-func Wanted(st record.State) []string {
+func wanted(st record.State) []string {
 	files := slices.Clone(st.ProfileFiles)
 	for i, l := range report.Logs(st) {
 		if i >= mostLogs {

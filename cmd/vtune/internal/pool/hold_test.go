@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -93,8 +94,8 @@ func TestAPlannedMachineThatWasHeldIsAskedForAlthoughNothingElseCanBePaid(t *tes
 	b.want(b.look(), "a-1 over: preempted")
 	again := cells("a")
 	again[0].ID, again[0].Attempt = "a-2", 2
-	if err := b.follow(later, again); err != nil {
-		t.Errorf("without quota: %v", err)
+	if err := b.follow(later, again); !errors.Is(err, jobs.ErrBackpressure) {
+		t.Errorf("without quota: %v, and a person has to be told", err)
 	}
 	b.full = false
 	if err := b.follow(later, again); err != nil || len(b.asked) != 2 {
@@ -129,19 +130,6 @@ func TestWhatFollowsDoesNotTakeTheMoneyOfMachinesThatArePlanned(t *testing.T) {
 	}
 	if hours > 24+4 { // slice-1 gave four back
 		t.Errorf("%.1f chip-hours", hours)
-	}
-}
-
-// What a job waits for comes through the queue, and its machine takes minutes or hours to come.
-func TestAMachineWhoseJobsWaitForAnothersProbeIsAskedForAtOnce(t *testing.T) {
-	b := newBench(t)
-	probe := record.Job{ID: "probe-1", Kind: record.KindProbe, Attempt: 1, Resources: record.Resources{Seconds: 3600}}
-	js := append([]record.Job{probe}, cells("a", "b", "c")...)
-	for i := range js[1:] {
-		js[i+1].Needs = []record.Edge{{Job: "probe-1", When: record.AfterOK}}
-	}
-	if rep := b.submit(jobs.Machines(1, 2, js, nil)...); rep.Submitted != 2 {
-		t.Errorf("%+v", rep)
 	}
 }
 

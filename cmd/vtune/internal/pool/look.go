@@ -167,7 +167,12 @@ func (p *Pool) machine(ctx context.Context, u Unit, s jobs.Status, listed bool, 
 		}
 	default:
 		f = jobs.Fate{Word: s.Word, Reason: s.Reason}
-		p.waiting[u.ID] = p.Now().UTC()
+		if now := p.Now().UTC(); now.Sub(r.From) >= again { // not at every look: each goes up
+			r.From = now
+			if err := p.write(r); err != nil {
+				return f, false, err
+			}
+		}
 	}
 	if !listed {
 		if f.Over {
@@ -201,6 +206,7 @@ func (p *Pool) remove(ctx context.Context, u Unit) error {
 	return nil
 }
 
+// again is the pause between two deletions, and between two notes that a machine still waits.
 const again = 5 * time.Minute
 
 // gone is what becomes of a machine that its scheduler does not list: it may yet be, for a while. Since when is on record, because who
@@ -220,9 +226,9 @@ func (p *Pool) gone(r *record.Resource) (f jobs.Fate, known bool, err error) {
 func (p *Pool) running(ctx context.Context, u Unit, s jobs.Status, r *record.Resource, w *mirror.WorkerSeen) (jobs.Fate, error) {
 	f := jobs.Fate{Word: s.Word, Reason: s.Reason}
 	if r.Seen.IsZero() {
-		r.Seen, r.From = p.Now().UTC(), r.Asked
-		if at, waited := p.waiting[u.ID]; waited {
-			r.From = at
+		r.Seen = p.Now().UTC()
+		if r.From.IsZero() {
+			r.From = r.Asked
 		}
 		if err := p.write(*r); err != nil {
 			return f, err

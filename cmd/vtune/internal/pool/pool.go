@@ -61,13 +61,12 @@ type Config struct {
 type Pool struct {
 	Config
 	reads   bool                 // nothing is written or ended: somebody else has the run in hands
-	waiting map[string]time.Time // machines that were seen waiting: when last
 	removed map[string]time.Time // machines whose deletion was asked for: when
 }
 
 // New is the pool of c.
 func New(c Config) *Pool {
-	return &Pool{c, false, map[string]time.Time{}, map[string]time.Time{}}
+	return &Pool{c, false, map[string]time.Time{}}
 }
 
 // Capabilities implements jobs.Scheduler.

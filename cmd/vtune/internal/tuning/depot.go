@@ -48,9 +48,6 @@ func (t *Tuning) equipDepot(ctx context.Context) (err error) {
 	})
 }
 
-// minSilence is the least that a worker may show no sign of life: it beats every ten seconds, and a machine under load may be late.
-const minSilence = 30 * time.Second
-
 // lease is the run's, here and, where it is in a bucket, there.
 func (t *Tuning) lease(ctx context.Context, doing string) (Lease, error) {
 	here, err := t.world.lease(ctx, t.Dir.Collector(), doing)
@@ -96,7 +93,7 @@ func (t *Tuning) Close(ctx context.Context, st record.State, pause time.Duration
 	if t.depot == nil || !collect.Settled(st) {
 		return nil
 	}
-	if err := t.depot.Fetch(ctx, depot.Wanted(st)...); err != nil {
+	if err := t.depot.Fetch(ctx, st); err != nil {
 		fmt.Fprintln(t.world.Err, "warning: logs and traces are in the bucket, and not here:", err)
 	}
 	left, strangers, err := t.depot.Close(ctx, pause)

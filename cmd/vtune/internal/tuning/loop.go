@@ -86,6 +86,9 @@ func (t *Tuning) Cancel(ctx context.Context) (ended int, err error) {
 		ended = len(living) + len(unheard)
 		return t.scheduler.Cancel(ctx, unheard)
 	})
+	if err == nil && t.depot != nil {
+		err = t.depot.Withdraw(ctx) // nobody will need them any more, and nobody may ever collect
+	}
 	return ended, t.schedulerError(err)
 }
 
