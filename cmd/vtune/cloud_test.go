@@ -266,5 +266,17 @@ func TestNothingIsAskedForThatNobodyAgreedTo(t *testing.T) {
 	c.awaits("the orphan to be gone", func() bool { return len(c.api.Left()) == 0 })
 }
 
+// What Google will not take is told with the line that says it.
+func TestARefusalOfGooglesNamesTheLineThatCausedIt(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, tputest.Options{})
+	spec := c.spec("cells_per_resource: 8, service_account: nobody@nowhere.iam.gserviceaccount.com")
+	c.api.Refuse(400, "The service account nobody@nowhere.iam.gserviceaccount.com does not exist")
+	if said := c.exits(4, c.env, "submit", "--yes", spec); !strings.Contains(said, "spec.yaml:14:") || !strings.Contains(said, "site.service_account") {
+		t.Errorf("it said\n%s", said)
+	}
+	c.nothingLeft()
+}
+
 // slowly gives each phase time for something to happen in it.
 var slowly = tputest.Options{Pace: tputest.Pace{Notice: 3 * time.Second}}

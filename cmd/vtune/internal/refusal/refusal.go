@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"vtune/internal/diag"
@@ -38,11 +39,20 @@ func (t Text) Explain(err error) error {
 	return err
 }
 
+// named is a key of the spec in an error's text.
+var named = regexp.MustCompile(`\bsite\.[a-z_]+`)
+
 // hint names the line of the spec, or of its site file, that a scheduler's words most likely mean. The most telling words come
 // first: every refusal for a partition says something of nodes.
 func (t Text) hint(words string) string {
 	words = strings.ToLower(words)
 	places := t.places()
+	if key := named.FindString(words); key != "" { // by an adapter that knows what its scheduler means
+		if at, ok := places[key]; ok {
+			return fmt.Sprintf("%s: %s", at, key)
+		}
+		return fmt.Sprintf("%s, which %s does not say", key, t.Dir.Spec())
+	}
 	for _, k := range []struct {
 		word  string
 		paths []string // the first that is written
