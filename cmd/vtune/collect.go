@@ -57,6 +57,8 @@ func graceFlag(c *cobra.Command, grace *time.Duration) {
 
 // collect makes one pass, or passes until the run is over. The caller holds the lease.
 func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace time.Duration) (record.State, error) {
+	ctx, stop := t.Held(ctx)
+	defer stop()
 	pace, usual := patience.Of(t.Run.Scheduler)
 	if grace <= 0 {
 		grace = usual
@@ -69,6 +71,9 @@ func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace t
 	p := screen.NewProgress(a.err)
 	st, err := col.Watch(ctx, pace, collect.Report{Event: p.Event, Pass: p.Pass})
 	p.Close()
+	if cause := context.Cause(ctx); errors.Is(cause, tuning.ErrTakenOver) {
+		return st, cause
+	}
 	if ctx.Err() != nil {
 		return st, diag.Wrap(errInterrupted, diag.Interrupted,
 			fmt.Sprintf("the jobs go on; %s collect --watch %s goes on watching, %s cancel %s ends them", a.program, t.Place(), a.program, t.Place()))

@@ -108,7 +108,7 @@ type Depot struct {
 	machines *tpu.Scheduler
 }
 
-// MinSilence is the least that a worker may show no sign of life: it beats every ten seconds, and a machine under load may be late.
+// MinSilence is the least that a worker may show no sign of life: it beats every twenty seconds, and a machine under load may be late.
 const MinSilence = 30 * time.Second
 
 // boot is how long a machine may take to show the first; all it does until then is to load the agent.

@@ -160,17 +160,24 @@ func last(living, out []Unit) Unit {
 // putIn puts jobs that are units by themselves into the queue and records them as out. One that no machine comes to is found unbegun
 // when its own is gone.
 func (p *Pool) putIn(own Unit, units []record.Unit) error {
+	if len(units) == 0 {
+		return nil
+	}
+	at := p.Now()
+	var js []record.Job
 	for _, u := range units {
-		in := record.Intent{Schema: record.Schema, Name: record.JobName(p.Run.ID, u.ID), Unit: u, At: p.Now()}
-		out := record.Submitted{Schema: record.Schema, Name: in.Name, ID: own.At.ID, Cluster: own.At.Cluster, Crew: own.ID, At: in.At}
-		err := fsx.PublishJSON(p.Dir.Intent(u.ID), in)
-		if err == nil {
-			err = p.enqueue(u.Jobs)
+		in := record.Intent{Schema: record.Schema, Name: record.JobName(p.Run.ID, u.ID), Unit: u, At: at}
+		if err := fsx.PublishJSON(p.Dir.Intent(u.ID), in); err != nil {
+			return fmt.Errorf("put %s into the queue: %w", u.ID, err)
 		}
-		if err == nil {
-			err = fsx.PublishJSON(p.Dir.Submitted(u.ID), out)
-		}
-		if err != nil {
+		js = append(js, u.Jobs...)
+	}
+	if err := p.enqueue(js); err != nil { // at once: it looks through the whole queue
+		return fmt.Errorf("put %d jobs into the queue: %w", len(js), err)
+	}
+	for _, u := range units {
+		out := record.Submitted{Schema: record.Schema, Name: record.JobName(p.Run.ID, u.ID), ID: own.At.ID, Cluster: own.At.Cluster, Crew: own.ID, At: at}
+		if err := fsx.PublishJSON(p.Dir.Submitted(u.ID), out); err != nil {
 			return fmt.Errorf("put %s into the queue: %w", u.ID, err)
 		}
 	}

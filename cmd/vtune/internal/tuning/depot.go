@@ -58,10 +58,32 @@ func (t *Tuning) lease(ctx context.Context, doing string) (Lease, error) {
 	if err == nil {
 		var there *bucket.Lease
 		if there, err = t.depot.Lease(ctx, cfg); err == nil {
-			return both{there, here}, t.Pull(ctx)
+			if err = t.Pull(ctx); err == nil {
+				t.lost = there.Lost()
+				return both{there, here}, nil
+			}
+			err = errors.Join(err, there.Release())
 		}
 	}
 	return nil, errors.Join(err, here.Release())
+}
+
+// ErrTakenOver says that the run is in another process's hands by now.
+var ErrTakenOver = errors.New("it was taken over by another process")
+
+// Held is a context that ends with the lease: whoever has slept for long, with the machine that it runs on, may find that another has
+// taken the run over, and must not decide beside that one.
+func (t *Tuning) Held(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-t.lost:
+			cancel(diag.Wrap(fmt.Errorf("run %s: %w", t.Place(), ErrTakenOver), diag.Busy,
+				fmt.Sprintf("%s status %s shows how it goes", t.world.Program, t.Place())))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 type both [2]Lease

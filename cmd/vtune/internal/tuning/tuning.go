@@ -66,9 +66,10 @@ type Tuning struct {
 	spec      *spec.Spec
 	scheduler jobs.Scheduler
 	templates *templates.Set
-	written   string       // the spec's file as the user named it; empty where a run was opened by its folder
-	depot     *depot.Depot // of a run in a bucket; nil: its directory is all there is
-	foreign   error        // set where the run belongs to another user, who alone can submit its jobs
+	written   string          // the spec's file as the user named it; empty where a run was opened by its folder
+	depot     *depot.Depot    // of a run in a bucket; nil: its directory is all there is
+	lost      <-chan struct{} // closed when the lease is another's
+	foreign   error           // set where the run belongs to another user, who alone can submit its jobs
 }
 
 // Open reads a run back, by its directory or by its place in a bucket. The effective spec is read, not the user's file: what a run
