@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"vtune/templates"
 )
 
 // CopyAgent puts this very program into the run: what runs on a node is what was submitted, whatever is installed by then.
@@ -58,4 +60,12 @@ func CopyTemplates(from, to string) error {
 		return fmt.Errorf("copy the templates: %w", err)
 	}
 	return nil
+}
+
+// OwnTemplates are the templates that a run was made with: those kept in dir, if there is one.
+func OwnTemplates(dir string) (*templates.Set, error) {
+	if _, err := os.Stat(dir); err != nil {
+		dir = ""
+	}
+	return templates.Load(dir)
 }

@@ -3,6 +3,7 @@
 package tuning
 
 import (
+	"vtune/cmd/vtune/internal/scripts"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,7 +98,7 @@ func Open(ctx context.Context, w World, path string) (*Tuning, error) {
 
 // equip makes the parts that depend on the scheduler's kind.
 func (t *Tuning) equip(ctx context.Context) (err error) {
-	if t.templates, err = templates.Load(existing(t.Dir.Templates())); err != nil {
+	if t.templates, err = scripts.OwnTemplates(t.Dir.Templates()); err != nil {
 		return err
 	}
 	env, err := t.environment()
@@ -141,13 +142,6 @@ func (t *Tuning) anothers() bool {
 	}
 	owner, known := info.Sys().(*syscall.Stat_t)
 	return known && int(owner.Uid) != os.Getuid()
-}
-
-func existing(dir string) string {
-	if _, err := os.Stat(dir); err != nil {
-		return ""
-	}
-	return dir
 }
 
 func newScheduler(env []string, dir record.Dir, run record.Run, site spec.Site) (jobs.Scheduler, error) {
