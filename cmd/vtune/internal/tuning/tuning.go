@@ -3,7 +3,6 @@
 package tuning
 
 import (
-	"vtune/cmd/vtune/internal/scripts"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"vtune/cmd/vtune/internal/scripts"
 
 	"vtune/cmd/vtune/internal/depot"
 	"vtune/cmd/vtune/internal/patience"
