@@ -84,7 +84,7 @@ func (m *Mirror) settle(ctx context.Context, w *want, durable bool) error {
 	if held := sum(data); w.rule.Fixed && held != w.sum {
 		return &DiffersError{Path: w.name, Here: w.sum, Held: held}
 	}
-	if here && w.rule.Fixed {
+	if here && w.rule.Fixed && !(w.rule.First && !remembered) {
 		old, err := os.ReadFile(m.local(w.name))
 		if err != nil {
 			return err

@@ -422,3 +422,29 @@ func TestTwoProcessesMayMirrorIntoOneFolder(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A collector dies after it has noted an end and before that is up; another notes it too, and later the first one's machine is back.
+func TestWhatWasNotedTwiceIsAsItIsInTheBucket(t *testing.T) {
+	s := newStore(t)
+	m := submitted(t, s)
+	push(t, m)
+	other := here(t, s, "")
+	pull(t, other)
+	for name, ours := range map[string]string{"jobs/cell-a/ended.json": "mine", "queue/pool/000002-cell-b.json": "mine", "cancelled.json": "mine"} {
+		write(t, m, name, ours)
+		write(t, other, name, "theirs")
+	}
+	push(t, other)
+	pull(t, m)
+	push(t, m)
+	for _, name := range []string{"jobs/cell-a/ended.json", "queue/pool/000002-cell-b.json", "cancelled.json"} {
+		if got := contents(t, m, name); got != "theirs" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	// What was up once, or is what the run is, is not replaced.
+	write(t, m, "jobs/cell-a/ended.json", "mine again")
+	if err := m.Push(context.Background()); !errors.Is(err, ErrDiffers) {
+		t.Errorf("%v", err)
+	}
+}

@@ -31,6 +31,7 @@ type Rule struct {
 	Whose   Owner
 	Pull    bool // the collector reads it. What it does not is brought in by Fetch alone
 	Fixed   bool // written once: other bytes under the name are an error, never news
+	First   bool // of two who noted it, each where the other could not see it, that one is right whose note is in the bucket
 	Log     bool // may grow, in pieces, and is its owner's alone: what servers print may be secret
 	Hollow  bool // an empty file stands for it until it is fetched, because that it exists says something
 	Linked  bool // the workers' own, but for symbolic links, which are this side's word and go up as the files they lead to
@@ -64,7 +65,7 @@ var table = slices.Concat([]Rule{
 	{Pattern: "spec.yaml", Whose: Ours, Pull: true, Fixed: true},
 	{Pattern: "effective.yaml", Whose: Ours, Pull: true, Fixed: true},
 	{Pattern: "plan.json", Whose: Ours, Pull: true, Fixed: true},
-	{Pattern: "cancelled.json", Whose: Ours, Pull: true, Fixed: true},
+	{Pattern: "cancelled.json", Whose: Ours, Pull: true, Fixed: true, First: true},
 	{Pattern: "templates/**", Whose: Ours, Pull: true, Fixed: true},
 	{Pattern: "bin/launch", Whose: Ours, Pull: true, Fixed: true, Perm: 0o755},
 	{Pattern: "bin/vtune", Whose: Ours, Fixed: true, Perm: 0o755},
@@ -75,8 +76,8 @@ var table = slices.Concat([]Rule{
 	{Pattern: "result.txt", Whose: Ours, Pull: true},
 	{Pattern: "result.json", Whose: Ours, Pull: true},
 	{Pattern: "report.html", Whose: Ours, Pull: true},
-	{Pattern: "repeats/*.json", Whose: Ours, Pull: true, Fixed: true},
-	{Pattern: "queue/*/*.json", Whose: Ours, Pull: true, Fixed: true, Phase: offered},
+	{Pattern: "repeats/*.json", Whose: Ours, Pull: true, Fixed: true, First: true},
+	{Pattern: "queue/*/*.json", Whose: Ours, Pull: true, Fixed: true, First: true, Phase: offered},
 	{Pattern: "profile/**", Whose: Workers, Linked: true},
 
 	{Pattern: "claims/*.json", Whose: Workers, Pull: true, Fixed: true}, // and GiveUp's, which is a claim for nobody
@@ -94,8 +95,8 @@ var table = slices.Concat([]Rule{
 	{Pattern: "jobs/*/alone-*", Whose: Workers},
 	{Pattern: "jobs/*/intent.json", Whose: Ours, Pull: true, Phase: intended},
 	{Pattern: "jobs/*/submitted.json", Whose: Ours, Pull: true, Phase: intended},
-	{Pattern: "jobs/*/ended.json", Whose: Ours, Pull: true, Fixed: true},
-	{Pattern: "jobs/*/unwanted.json", Whose: Ours, Pull: true, Fixed: true},
+	{Pattern: "jobs/*/ended.json", Whose: Ours, Pull: true, Fixed: true, First: true},
+	{Pattern: "jobs/*/unwanted.json", Whose: Ours, Pull: true, Fixed: true, First: true},
 	{Pattern: "jobs/*/request-id", Whose: Ours, Pull: true}, // another one after a refusal
 	{Pattern: "jobs/*/resource.json", Whose: Ours, Pull: true},
 	{Pattern: "jobs/*/deleted.json", Whose: Ours, Pull: true},

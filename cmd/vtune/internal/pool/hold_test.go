@@ -189,3 +189,19 @@ func TestAJobOfAMachineWhoseAnswerWasNeverRecordedHasItsFate(t *testing.T) {
 	b.is(id, jobs.Preempted, "SUSPENDED")
 	b.want(b.look(), "a-1 over: preempted")
 }
+
+// To a collector that cannot reach the bucket every worker is unheard of.
+func TestNoMachineIsGivenUpBecauseItsSignsOfLifeCannotBeRead(t *testing.T) {
+	b := newBench(t)
+	b.submit(jobs.Machines(1, 1, cells("a"), nil)...)
+	b.is("slice-1", jobs.Running, "ACTIVE")
+	b.look()
+	b.clock = b.clock.Add(time.Hour)
+	b.away = errors.New("no route to the bucket")
+	if seen, err := b.Look(t.Context()); !errors.Is(err, b.away) || len(b.deleted) > 0 {
+		t.Errorf("%+v, %v, deleted %s", seen, err, b.deleted)
+	}
+	b.away = nil
+	b.pulled = []mirror.WorkerSeen{{Worker: record.Worker{Unit: "slice-1", Phase: record.WorkerOpen}}}
+	b.want(b.look(), "a-1 alive")
+}

@@ -239,7 +239,11 @@ func (p *Pool) running(ctx context.Context, u Unit, s jobs.Status, r *record.Res
 		most = max(p.Boot, most)
 	}
 	switch {
-	case w == nil && p.Now().Sub(r.Seen) >= p.Boot:
+	case w == nil && p.Now().Sub(r.Seen) >= p.Boot && !p.reads:
+		// A worker that was not seen because the bucket could not be read works all the same.
+		if _, err := p.Mirror.Pull(ctx); err != nil || slices.ContainsFunc(p.Mirror.Workers(), func(s mirror.WorkerSeen) bool { return s.Unit == u.ID }) {
+			return f, err
+		}
 		return jobs.Fate{Over: true, Cause: record.CauseLaunch, Word: noWorker, Reason: fmt.Sprintf("the machine has run for %s and no worker has come up on it", p.Boot.Round(time.Second))}, nil
 	case w == nil, w.Phase != record.WorkerDead && (w.Since.IsZero() || p.Now().Sub(w.Since) < most):
 		return f, nil

@@ -31,7 +31,9 @@ type bench struct {
 	workers []mirror.WorkerSeen
 	buried  []string
 	pushes  int
-	full    bool // no further machine is taken now
+	full    bool                // no further machine is taken now
+	away    error               // of the bucket
+	pulled  []mirror.WorkerSeen // by the next pull
 }
 
 func newBench(t *testing.T) *bench {
@@ -69,9 +71,14 @@ func (b *bench) recorded() ([]Unit, error) {
 
 // The mirror.
 
-func (b *bench) Pull(context.Context) (mirror.Pulled, error) { return mirror.Pulled{}, nil }
-func (b *bench) Push(context.Context) error                  { b.pushes++; return nil }
-func (b *bench) Workers() []mirror.WorkerSeen                { return b.workers }
+func (b *bench) Pull(context.Context) (mirror.Pulled, error) {
+	if b.away == nil {
+		b.workers = append(b.workers, b.pulled...)
+	}
+	return mirror.Pulled{}, b.away
+}
+func (b *bench) Push(context.Context) error   { b.pushes++; return nil }
+func (b *bench) Workers() []mirror.WorkerSeen { return b.workers }
 func (b *bench) Bury(_ context.Context, unit string) (bool, error) {
 	b.buried = append(b.buried, unit)
 	return true, nil
