@@ -59,7 +59,7 @@ func Of(scheduler string) (collect.Pace, time.Duration) {
 	case "local":
 		return collect.Pace{Rescan: 500 * time.Millisecond, AskMin: time.Second, AskMax: 2 * time.Second, Full: 10 * time.Second}, 2 * time.Second
 	case "tpu": // each rescan is two listings of the bucket, each query a list of all the project's resources in the zone
-		return collect.Pace{Rescan: 5 * time.Second, AskMin: 15 * time.Second, AskMax: 3 * time.Minute, Full: time.Minute}, tpuGrace
+		return collect.Pace{Rescan: 5 * time.Second, AskMin: 10 * time.Second, AskMax: time.Minute, Full: time.Minute}, tpuGrace
 	}
 	return collect.Pace{Rescan: 2 * time.Second, AskMin: 15 * time.Second, AskMax: 3 * time.Minute, Full: time.Minute}, slurmGrace
 }
