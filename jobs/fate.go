@@ -58,6 +58,8 @@ func (v Fate) InCrew(step *record.Step, begun, claimed, stopped bool) Fate {
 		}
 	case step.Cancelled && step.Over():
 		v.Over, v.Cause, v.Word, v.Exit = true, record.CauseStopped, "CANCELLED", step.ExitCode
+	case step.Over() && step.Cause != record.CauseNone && !v.Over:
+		v.Over, v.Word, v.Exit, v.Cause = true, StepOver, step.ExitCode, step.Cause
 	case !step.Over(), stopped, v.Over && v.Cause != record.CauseNone && v.Cause != record.CauseAgent:
 		// It lives, or it ended with the allocation, whose end says why.
 	default:

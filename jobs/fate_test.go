@@ -12,6 +12,7 @@ func TestAJobOfACrewIsSeenByTheCrewsWordAndTheAllocations(t *testing.T) {
 	now := time.Now()
 	under := &record.Step{Begun: now}
 	ended := func(exit string) *record.Step { return &record.Step{Begun: now, Ended: now, ExitCode: exit} }
+	cut := &record.Step{Begun: now, Ended: now, ExitCode: "0:9", Cause: record.CauseRestart}
 	running, pending := Fate{Word: "RUNNING"}, Fate{Word: "PENDING"}
 	over := func(c record.Cause) Fate { return Fate{Over: true, Cause: c, Word: "OVER"} }
 	for _, c := range []struct {
@@ -30,6 +31,9 @@ func TestAJobOfACrewIsSeenByTheCrewsWordAndTheAllocations(t *testing.T) {
 		{name: "its agent was killed", allocation: running, step: ended("0:9"), begun: true, claimed: true, over: true, cause: record.CauseAgent, word: StepOver},
 		{name: "its agent never began", allocation: running, step: ended("1:0"), begun: true, over: true, cause: record.CauseLaunch, word: StepOver},
 		{name: "told to end, nobody knows why yet", allocation: running, step: ended("0:0"), begun: true, claimed: true, stopped: true, word: "RUNNING"},
+		{name: "its machine was started again", allocation: running, step: cut, begun: true, claimed: true, over: true, cause: record.CauseRestart, word: StepOver},
+		{name: "told to end by its machine, which was started again", allocation: running, step: cut, begun: true, claimed: true, stopped: true, over: true, cause: record.CauseRestart, word: StepOver},
+		{name: "its machine was started again, and taken away", allocation: over(record.CausePreempted), step: cut, begun: true, claimed: true, over: true, cause: record.CausePreempted, word: "OVER"},
 		{name: "unwanted", allocation: running, step: &record.Step{Ended: now, Cancelled: true}, begun: true, over: true, cause: record.CauseStopped, word: "CANCELLED"},
 		{name: "unwanted, and cut off", allocation: running, step: &record.Step{Begun: now, Ended: now, Cancelled: true}, begun: true, claimed: true, stopped: true, over: true, cause: record.CauseStopped, word: "CANCELLED"},
 		{name: "its node failed", allocation: over(record.CauseNode), step: under, begun: true, claimed: true, over: true, cause: record.CauseNode, word: "OVER"},

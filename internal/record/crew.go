@@ -37,6 +37,7 @@ type Step struct {
 	Ended     time.Time `json:"ended,omitzero"`
 	ExitCode  string    `json:"exit_code,omitempty"` // "code:signal", once it is over
 	Cancelled bool      `json:"cancelled,omitempty"` // over because a collector wants nothing of it any more
+	Cause     Cause     `json:"cause,omitempty"`     // why it is over, where its machine knows better than an exit code
 }
 
 // Over reports whether the crew is through with the job.

@@ -204,7 +204,7 @@ func (w *worker) strand(ctx context.Context, job string) error {
 		return err
 	}
 	if !s.Over() {
-		s.Schema, s.Job, s.Crew, s.Ended, s.ExitCode = record.Schema, job, w.Unit, w.Now(), interrupted
+		s.Schema, s.Job, s.Crew, s.Ended, s.ExitCode, s.Cause = record.Schema, job, w.Unit, w.Now(), interrupted, record.CauseRestart
 		if s.Begun.IsZero() {
 			s.ExitCode = notBegun
 		}

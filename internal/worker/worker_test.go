@@ -366,7 +366,7 @@ func TestASecondMachineOfAUnitTakesItsPlaceAndTheFirstStops(t *testing.T) {
 	}
 	var s record.Step
 	r.m.read(t, "jobs/a-1/step.json", &s)
-	if !s.Over() || s.ExitCode != interrupted || len(r.began["a-1"]) != 1 {
+	if !s.Over() || s.ExitCode != interrupted || s.Cause != record.CauseRestart || len(r.began["a-1"]) != 1 {
 		t.Errorf("the job of the first: %+v, begun by %s", s, r.began["a-1"])
 	}
 	mirrorOf(t, r.m, false)
