@@ -16,22 +16,16 @@ import (
 
 // Cost is what a run's machines may cost.
 type Cost struct {
-	Machines, Chips int     // Chips of each
-	Worst           float64 // chip-hours, if each planned machine lives as long as it may
-	Most            float64 // chip-hours that are to be spent; 0: nobody has said
-	Agreed          bool    // there is nothing to agree to any more
-}
-
-func (c Cost) String() string {
-	return fmt.Sprintf("at the worst this costs %.1f chip-hours (%d machines of %d chips)", c.Worst, c.Machines, c.Chips)
+	Worst  float64 // chip-hours, if each planned machine lives as long as it may
+	Most   float64 // chip-hours that are to be spent; 0: nobody has said
+	Agreed bool    // there is nothing to agree to any more
 }
 
 // Cost of a plan, of which most may be spent; 0: as the spec says.
 func (p *Pool) Cost(plan record.Plan, most float64) (Cost, error) {
 	before, err := p.Approved()
-	c := Cost{Chips: p.Chips, Most: cmp.Or(most, p.Spec.MaxChipHours), Agreed: before.ChipHours > 0 && most <= before.ChipHours}
-	c.Machines, c.Worst = jobs.WorstCase(plan, c.Chips)
-	return c, err
+	_, worst := jobs.WorstCase(plan, p.Chips)
+	return Cost{Worst: worst, Most: cmp.Or(most, p.Spec.MaxChipHours), Agreed: before.ChipHours > 0 && most <= before.ChipHours}, err
 }
 
 // Approve puts on record how many chip-hours may be spent at the worst. It can be raised and not lowered: what was asked for stands.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"vtune/collect"
 	"vtune/internal/diag"
@@ -22,6 +23,9 @@ func (p *Pool) Follow(ctx context.Context, s *jobs.Submitter, units []record.Uni
 	coming, unpaid, err := p.ask(ctx, s, slices.DeleteFunc(slices.Clone(units), func(u record.Unit) bool { return u.Crew == nil }))
 	if err != nil {
 		return err
+	}
+	if len(js)+len(alone) == 0 {
+		return unpaid // nothing to put into the queue, and so no reason to ask who would take it
 	}
 	out, err := p.Recorded()
 	if err != nil {
@@ -57,6 +61,10 @@ func (p *Pool) Follow(ctx context.Context, s *jobs.Submitter, units []record.Uni
 // ask asks for machines, and returns those that are not to be had now. That one is not paid for, or that a quota is used up, is for a
 // person to know of (unpaid); the former keeps no other machine waiting.
 func (p *Pool) ask(ctx context.Context, s *jobs.Submitter, machines []record.Unit) (coming []record.Unit, unpaid, err error) {
+	if p.full != nil && p.Now().Sub(p.fullAt) < quotaPause {
+		return machines, p.full, nil
+	}
+	p.full = nil
 	for i, u := range machines {
 		rep, err := s.Units(ctx, []record.Unit{u})
 		switch {
@@ -67,11 +75,19 @@ func (p *Pool) ask(ctx context.Context, s *jobs.Submitter, machines []record.Uni
 			coming = append(coming, u)
 			unpaid = diag.Wrap(rep.Why, diag.Scheduler, p.approveMore())
 		default:
-			return append(coming, machines[i:]...), errors.Join(unpaid, rep.Why), nil // nor would others be taken now
+			unpaid = errors.Join(unpaid, rep.Why)
+			if rep.Why != nil {
+				p.full, p.fullAt = unpaid, p.Now()
+			}
+			return append(coming, machines[i:]...), unpaid, nil // nor would others be taken now
 		}
 	}
 	return coming, unpaid, nil
 }
+
+// quotaPause is how long nothing is asked for after a quota was used up. Passes follow each other in seconds while machines measure, and
+// a quota is free again when somebody's machine is gone.
+const quotaPause = time.Minute
 
 func (p *Pool) approveMore() string {
 	return fmt.Sprintf("%s submit %s --max-chip-hours N approves more", p.Run.Program, p.Run.Bucket)
@@ -139,8 +155,10 @@ func (p *Pool) machinesFor(js []record.Job, out []Unit, living int, coming []rec
 		return 0, diag.Wrap(fmt.Errorf("%d jobs are left, and what is left of the approved chip-hours does not suffice for a machine", len(js)), diag.Scheduler,
 			p.approveMore())
 	}
-	for i := range js {
-		js[i].Resources.Seconds = seconds
+	if more > 0 {
+		for i := range js {
+			js[i].Resources.Seconds = seconds
+		}
 	}
 	return more, nil
 }

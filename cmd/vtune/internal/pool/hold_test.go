@@ -98,6 +98,7 @@ func TestAPlannedMachineThatWasHeldIsAskedForAlthoughNothingElseCanBePaid(t *tes
 		t.Errorf("without quota: %v, and a person has to be told", err)
 	}
 	b.full = false
+	b.clock = b.clock.Add(quotaPause)
 	if err := b.follow(later, again); err != nil || len(b.asked) != 2 {
 		t.Fatalf("%d machines were asked for, %v", len(b.asked), err)
 	}
@@ -105,6 +106,24 @@ func TestAPlannedMachineThatWasHeldIsAskedForAlthoughNothingElseCanBePaid(t *tes
 		t.Error(err)
 	}
 	b.want(b.look(), "a-1 over: preempted, a-2 alive, b-1 alive")
+}
+
+// Passes follow each other in seconds while machines measure: each is told, and only one in a minute asks Google.
+func TestAQuotaThatIsUsedUpIsNotAskedForAtEachPass(t *testing.T) {
+	b, later := held(t, 24, "a", "b", "c")
+	before := b.refused
+	for range 3 {
+		if err := b.follow(later, nil); !errors.Is(err, jobs.ErrBackpressure) {
+			t.Errorf("%v, and a person has to be told", err)
+		}
+	}
+	if b.refused != before+1 {
+		t.Errorf("asked for %d times within a minute", b.refused-before)
+	}
+	b.clock = b.clock.Add(quotaPause)
+	if err := b.follow(later, nil); !errors.Is(err, jobs.ErrBackpressure) || b.refused != before+2 {
+		t.Errorf("after a minute: %v, asked for %d times", err, b.refused-before)
+	}
 }
 
 func TestWhatFollowsDoesNotTakeTheMoneyOfMachinesThatArePlanned(t *testing.T) {

@@ -60,13 +60,15 @@ type Config struct {
 // that it needs is in the bucket, and is known to the run from then on.
 type Pool struct {
 	Config
-	reads   bool                 // nothing is written or ended: somebody else has the run in hands
+	reads   bool  // nothing is written or ended: somebody else has the run in hands
+	full    error // what was said when a quota was used up, at fullAt; nil: it is not, as far as is known
+	fullAt  time.Time
 	removed map[string]time.Time // machines whose deletion was asked for: when
 }
 
 // New is the pool of c.
 func New(c Config) *Pool {
-	return &Pool{c, false, map[string]time.Time{}}
+	return &Pool{Config: c, removed: map[string]time.Time{}}
 }
 
 // Capabilities implements jobs.Scheduler.

@@ -32,6 +32,7 @@ type bench struct {
 	buried  []string
 	pushes  int
 	full    bool                // no further machine is taken now
+	refused int                 // how often one was not
 	away    error               // of the bucket
 	pulled  []mirror.WorkerSeen // by the next pull
 }
@@ -99,6 +100,7 @@ func (b *bench) Capabilities(context.Context) (jobs.Capabilities, error) {
 }
 func (b *bench) Submit(_ context.Context, r jobs.Request) (jobs.Handle, error) {
 	if b.full {
+		b.refused++
 		return jobs.Handle{}, jobs.ErrBackpressure
 	}
 	b.asked = append(b.asked, r)
