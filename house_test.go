@@ -91,9 +91,9 @@ var edges = map[string][]string{
 	"cmd/bench-tuner":           nil, // a third root: methods against the simulator
 	"cmd/vtune/internal/tuning": nil, // the composition itself
 	"cmd/vtune/internal/depot": {"cmd/vtune/internal/ending", "cmd/vtune/internal/pool", "internal/bucket", "internal/diag", "internal/fsx", "internal/gcp", "internal/mirror", "internal/record",
-		"internal/report", "internal/shell", "internal/spec", "jobs", "jobs/tpu"},
+		"internal/report", "internal/shell", "internal/spec", "internal/spec/word", "jobs", "jobs/tpu"},
 	"cmd/vtune/internal/pool":           {"collect", "internal/diag", "internal/fsx", "internal/mirror", "internal/record", "internal/spec", "jobs", "jobs/tpu"},
-	"cmd/vtune/internal/consent":        {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag", "internal/record", "internal/spec", "internal/spec/slice", "jobs"},
+	"cmd/vtune/internal/consent":        {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag", "internal/record", "internal/spec", "jobs"},
 	"cmd/vtune/internal/ending":         {"internal/diag", "internal/record"},
 	"cmd/vtune/internal/patience":       {"collect", "jobs"},
 	"cmd/vtune/internal/refusal":        {"internal/diag", "internal/record", "internal/spec", "internal/spec/sites", "jobs"},

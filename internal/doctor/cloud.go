@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"vtune/internal/spec"
-	"vtune/internal/spec/slice"
 	"vtune/jobs"
 )
 
@@ -197,7 +196,7 @@ func (d *diagnosis) actsAs(site spec.TPU, base string) {
 // slice is how much of one a server uses, and what all of them may cost.
 func (d *diagnosis) slice(f Facts) {
 	s, site := f.Spec, f.Spec.Site.TPU
-	size, err := slice.Of(site.AcceleratorType, site.Accelerator, site.Topology)
+	size, err := site.Slice()
 	if err != nil {
 		d.fail("slice", "see site.accelerator_type, or site.accelerator and site.topology", "%v", err)
 		return

@@ -49,6 +49,11 @@ func (t TPU) String() string {
 	return fmt.Sprintf("%s %s in %s", tier, shape, t.Zone)
 }
 
+// Slice is what each machine is; an error where no such slice is known.
+func (t TPU) Slice() (slice.Slice, error) {
+	return slice.Of(t.AcceleratorType, t.Accelerator, t.Topology)
+}
+
 type tier struct {
 	key   string
 	asked bool
@@ -171,7 +176,7 @@ func (d *decoder) checkShape(t TPU) {
 // checkChips: a server has a slice to itself, of which it may leave chips idle.
 func (d *decoder) checkChips(t TPU) {
 	s := d.spec
-	size, err := slice.Of(t.AcceleratorType, t.Accelerator, t.Topology)
+	size, err := t.Slice()
 	if err != nil {
 		d.at(err.Error(), "", "site.accelerator_type", "site.topology")
 		return

@@ -64,7 +64,7 @@ func New(c Config) (*Scheduler, error) {
 	}
 	s := &Scheduler{Config: c, units: map[string]string{}, seen: map[string]bool{}, pause: 2 * time.Second}
 	var err error
-	if s.slice, err = slice.Of(c.Site.AcceleratorType, c.Site.Accelerator, c.Site.Topology); err != nil {
+	if s.slice, err = c.Site.Slice(); err != nil {
 		return nil, fmt.Errorf("site.accelerator_type or site.accelerator and site.topology: %w", err)
 	}
 	if !projectForm.MatchString(c.Site.Project) {

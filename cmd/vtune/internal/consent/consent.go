@@ -13,7 +13,6 @@ import (
 	"vtune/internal/diag"
 	"vtune/internal/record"
 	"vtune/internal/spec"
-	"vtune/internal/spec/slice"
 	"vtune/jobs"
 )
 
@@ -22,37 +21,42 @@ func WorstCase(w io.Writer, s *spec.Spec, p record.Plan) error {
 	if !jobs.Pooled(s) {
 		return nil
 	}
-	site := s.Site.TPU
-	shape, err := slice.Of(site.AcceleratorType, site.Accelerator, site.Topology)
+	shape, err := s.Site.TPU.Slice()
 	if err != nil {
 		return err
 	}
 	machines, _ := jobs.WorstCase(p, shape.Chips)
-	return screen.WorstCase(w, machines, shape.Chips, time.Duration(site.MaxRunSeconds())*time.Second, site.String())
+	return screen.WorstCase(w, machines, shape.Chips, time.Duration(s.Site.TPU.MaxRunSeconds())*time.Second, s.Site.TPU.String())
 }
 
 // Agree has a person at a terminal agree to what the run may cost; whoever is none says it by a flag or in the spec.
 func Agree(t *tuning.Tuning, r tuning.Request, in io.Reader, say io.Writer) error {
-	if t.Pool() == nil {
+	pool := t.Pool()
+	if pool == nil {
 		return nil
 	}
-	c, err := t.Pool().Cost(t.Plan, r.ChipHours)
+	c, err := pool.Cost(t.Plan, r.ChipHours)
 	if err != nil || c.Agreed {
 		return err
 	}
+	var text strings.Builder
+	if err := WorstCase(&text, pool.Spec, t.Plan); err != nil {
+		return err
+	}
+	worst := strings.TrimSpace(text.String())
 	if c.Most > 0 && c.Most < c.Worst {
-		return diag.Wrap(fmt.Errorf("%s, and no more than %.1f are to be spent", c, c.Most), diag.Usage,
+		return diag.Wrap(fmt.Errorf("%s, and no more than %g are to be spent", worst, c.Most), diag.Usage,
 			"lower site.max_run_duration, raise site.cells_per_resource (fewer machines, each for more cells), or raise max_chip_hours")
 	}
 	if c.Most == 0 && !r.Yes {
 		if !screen.IsTerminal(say) {
-			return diag.Wrap(fmt.Errorf("%s, which nobody has agreed to", c), diag.Usage, "say --yes, or max_chip_hours: in the spec; nothing was asked for")
+			return diag.Wrap(fmt.Errorf("%s, which nobody has agreed to", worst), diag.Usage, "say --yes, or max_chip_hours: in the spec; nothing was asked for")
 		}
-		fmt.Fprintf(say, "%s\nGo on? [y/N] ", c)
+		fmt.Fprintf(say, "%s\nGo on? [y/N] ", worst)
 		answer, _ := bufio.NewReader(in).ReadString('\n') // no answer is none
 		if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
 			return diag.Errorf(diag.Usage, "nothing was asked for")
 		}
 	}
-	return t.Pool().Approve(max(c.Most, c.Worst), tuning.UserName())
+	return pool.Approve(max(c.Most, c.Worst), tuning.UserName())
 }

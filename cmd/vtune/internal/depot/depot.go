@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"vtune/cmd/vtune/internal/ending"
@@ -25,15 +24,13 @@ import (
 	"vtune/internal/report"
 	"vtune/internal/shell"
 	"vtune/internal/spec"
+	"vtune/internal/spec/word"
 	"vtune/jobs"
 	"vtune/jobs/tpu"
 )
 
 // Env looks a variable up.
 type Env func(name string) (string, bool)
-
-// InBucket reports whether a base or a run is in a bucket.
-func InBucket(path string) bool { return strings.HasPrefix(path, "gs://") }
 
 // Home is the directory here that mirrors a place in a bucket: below XDG_STATE_HOME, because what submit has begun must outlive a
 // cache's cleaning, and always the same one, so that a run is found again by its URL.
@@ -49,7 +46,7 @@ func Home(env Env, at bucket.Location) string {
 // Place is where the run of that name is in the spec's bucket; empty: in none.
 func Place(s *spec.Spec, name string) string {
 	at, err := bucket.Parse(s.Base)
-	if !InBucket(s.Base) || err != nil {
+	if !word.InBucket(s.Base) || err != nil {
 		return ""
 	}
 	return at.Join(runs, name).String()
@@ -69,7 +66,7 @@ const runs = "auto-benchmark"
 // Find is the directory here of the run at path, which may be a directory or a URL. One that was never here is fetched; what is new of
 // one that was, is brought by whoever looks.
 func Find(ctx context.Context, env Env, program, path string, say io.Writer, now func() time.Time) (record.Dir, error) {
-	if !InBucket(path) {
+	if !word.InBucket(path) {
 		abs, err := filepath.Abs(path)
 		return record.Dir(abs), err
 	}
@@ -108,7 +105,7 @@ type Depot struct {
 	machines *tpu.Scheduler
 }
 
-// MinSilence is the least that a worker may show no sign of life: it beats every twenty seconds, and a machine under load may be late.
+// MinSilence is the least that a worker may show no sign of life: it beats every ten seconds, and a machine under load may be late.
 const MinSilence = 30 * time.Second
 
 // boot is how long a machine may take to show the first; all it does until then is to load the agent.
@@ -142,7 +139,7 @@ func (d *Depot) Equip(ctx context.Context, env Env, s *spec.Spec, c pool.Config)
 
 // Machines is the scheduler of a spec's queued resources.
 func Machines(ctx context.Context, env Env, s *spec.Spec, dir record.Dir, now func() time.Time) (*tpu.Scheduler, error) {
-	client, err := gcp.Client(ctx, gcp.Options{Env: env}, "https://www.googleapis.com/auth/cloud-platform")
+	client, err := gcp.Client(ctx, gcp.Options{Env: env}, gcp.Scope)
 	if err != nil {
 		return nil, err
 	}
@@ -219,8 +216,7 @@ func Render(s *spec.Spec, dir record.Dir, unit string, r jobs.Request, now func(
 	return fsx.Publish(dir.ByHand(unit), []byte("#!/bin/sh\n# The same request by hand. What a machine needs of the run must be in its bucket before.\n"+line+"\n"), 0o755)
 }
 
-// wanted are the winner's traces, and the logs that have the script's names,
-// unless those are too many to be read by anybody.
+// wanted are the winner's traces, and the logs that have the script's names, unless those are too many to be read by anybody.
 func wanted(st record.State) []string {
 	files := slices.Clone(st.ProfileFiles)
 	for i, l := range report.Logs(st) {

@@ -50,7 +50,7 @@ func (p Patience) Wait(ctx context.Context, scheduler string, act func() error) 
 // slurmGrace is twice as long as an NFS client may keep showing a folder as it was (acdirmax, a minute by default).
 const slurmGrace = 2 * time.Minute
 
-// tpuGrace is also how long a worker may show no sign of life: it beats every twenty seconds.
+// tpuGrace is also how long a worker may show no sign of life: it beats every ten seconds.
 const tpuGrace = 2 * time.Minute
 
 // Of the scheduler's kind: a local query reads a few files, a Slurm query is an RPC to a daemon that a whole site shares.

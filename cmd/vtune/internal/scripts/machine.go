@@ -7,7 +7,6 @@ import (
 
 	"vtune/internal/fsx"
 	"vtune/internal/record"
-	"vtune/internal/spec/slice"
 	"vtune/jobs"
 	"vtune/jobs/tpu"
 	"vtune/templates"
@@ -73,7 +72,6 @@ func (w *Writer) hosts() (int, error) {
 	if !jobs.Pooled(w.Spec) {
 		return 0, nil
 	}
-	site := w.Spec.Site.TPU
-	shape, err := slice.Of(site.AcceleratorType, site.Accelerator, site.Topology)
+	shape, err := w.Spec.Site.TPU.Slice()
 	return shape.Hosts, err
 }

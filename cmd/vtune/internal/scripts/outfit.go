@@ -14,29 +14,22 @@ import (
 
 // CopyAgent puts this very program into the run: what runs on a node is what was submitted, whatever is installed by then.
 func CopyAgent(to string) (sum string, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	in, err := os.Open(self)
-	if err != nil {
-		return "", err
-	}
-	defer in.Close()
 	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
 	if err != nil {
 		return "", err
 	}
-	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(out, h), in)
+	sum, err = pour(out)
 	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
 		return "", fmt.Errorf("copy the agent: %w", err)
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return sum, nil
 }
 
 // AgentSum is the SHA-256 of this very program, in hexadecimal digits.
-func AgentSum() (string, error) {
+func AgentSum() (string, error) { return pour(io.Discard) }
+
+// pour writes this very program to a writer, and returns its sum.
+func pour(to io.Writer) (sum string, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", err
@@ -47,7 +40,7 @@ func AgentSum() (string, error) {
 	}
 	defer in.Close()
 	h := sha256.New()
-	_, err = io.Copy(h, in)
+	_, err = io.Copy(io.MultiWriter(to, h), in)
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 

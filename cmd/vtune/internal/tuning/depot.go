@@ -15,6 +15,7 @@ import (
 	"vtune/internal/diag"
 	"vtune/internal/record"
 	"vtune/internal/spec"
+	"vtune/internal/spec/word"
 	"vtune/jobs"
 )
 
@@ -22,7 +23,7 @@ import (
 
 // claimer has the run's name claimed in its bucket as well; nil where there is none.
 func (t *Tuning) claimer(ctx context.Context, s *spec.Spec) (func(string) (bool, error), error) {
-	if !depot.InBucket(s.Base) {
+	if !word.InBucket(s.Base) {
 		return nil, nil
 	}
 	return func(name string) (bool, error) {

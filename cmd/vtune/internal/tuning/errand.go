@@ -11,6 +11,7 @@ import (
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/internal/spec"
+	"vtune/internal/spec/word"
 	"vtune/jobs"
 )
 
@@ -18,7 +19,7 @@ import (
 
 // Base is the folder that runs of a spec are made in. It need not be there yet.
 func Base(w World, specFile string, s *spec.Spec) (string, error) {
-	if depot.InBucket(s.Base) {
+	if word.InBucket(s.Base) {
 		return depot.HomeOf(w.Getenv, s)
 	}
 	return filepath.Join(baseDir(specFile, s), "auto-benchmark"), nil

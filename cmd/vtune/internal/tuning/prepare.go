@@ -18,6 +18,7 @@ import (
 	"vtune/internal/record"
 	"vtune/internal/spec"
 	"vtune/internal/spec/sites"
+	"vtune/internal/spec/word"
 	"vtune/jobs"
 	"vtune/jobs/local"
 	"vtune/templates"
@@ -25,7 +26,7 @@ import (
 
 // Prepare makes the run that path (a spec, or a run directory) asks for, or opens the one to go on with. Nothing is submitted.
 func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() || depot.InBucket(path) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() || word.InBucket(path) {
 		return goOn(ctx, w, path, r)
 	}
 	r.SpecFile = path
