@@ -41,11 +41,7 @@ func (w World) newRun(ctx context.Context, base string, r Request, s *spec.Spec,
 		return nil, err
 	}
 	t := &Tuning{world: w, Plan: plan, spec: s, written: r.SpecFile}
-	taken, err := t.claimer(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	if t.Dir, err = claimRun(base, w.Now().Format("2006_01_02_15_04"), taken); err != nil {
+	if t.Dir, err = claimRun(base, w.Now().Format("2006_01_02_15_04"), t.claimer(ctx, s)); err != nil {
 		return nil, err
 	}
 	return t, t.fill(ctx, r, source, kept)

@@ -22,9 +22,9 @@ import (
 // This file is the part of an open run that lives in a bucket, and whose jobs wait in a pool's queue.
 
 // claimer has the run's name claimed in its bucket as well; nil where there is none.
-func (t *Tuning) claimer(ctx context.Context, s *spec.Spec) (func(string) (bool, error), error) {
+func (t *Tuning) claimer(ctx context.Context, s *spec.Spec) func(string) (bool, error) {
 	if !word.InBucket(s.Base) {
-		return nil, nil
+		return nil
 	}
 	return func(name string) (bool, error) {
 		t.Run.Bucket = depot.Place(s, name)
@@ -35,7 +35,7 @@ func (t *Tuning) claimer(ctx context.Context, s *spec.Spec) (func(string) (bool,
 		host, _ := os.Hostname()
 		ours, err := d.Claim(ctx, UserName()+" on "+host)
 		return !ours && err == nil, err
-	}, nil
+	}
 }
 
 func (t *Tuning) equipDepot(ctx context.Context) (err error) {
