@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"vtune/internal/bucket"
 	"vtune/internal/bucket/buckettest"
@@ -265,6 +268,50 @@ func TestNothingIsAskedForThatNobodyAgreedTo(t *testing.T) {
 	}
 	c.exits(0, c.env, "cancel", another, "--all-orphans", "--yes")
 	c.awaits("the orphan to be gone", func() bool { return len(c.api.Left()) == 0 })
+}
+
+// A person at a terminal is asked, and what is not a yes is a no.
+func TestAPersonAtATerminalIsAskedWhetherItMayBeSpent(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, tputest.Options{})
+	spec := c.spec("cells_per_resource: 8")
+	for _, answer := range []struct {
+		typed     string
+		code      int
+		resources int
+	}{{"", 2, 0}, {"\n", 2, 0}, {"no\n", 2, 0}, {"y\n", 0, 1}} {
+		screen, keyboard := terminal(t)
+		cmd := exec.Command(filepath.Join(programs, "vtune"), "submit", spec)
+		cmd.Env, cmd.Stdin, cmd.Stderr = c.env, strings.NewReader(answer.typed), keyboard
+		_ = cmd.Run() // its exit code is looked at below
+		keyboard.Close()
+		said, _ := io.ReadAll(screen) // ends in an error when the other side is closed
+		if code := cmd.ProcessState.ExitCode(); code != answer.code || len(c.api.Left()) != answer.resources ||
+			!strings.Contains(string(said), "worst case: 1 resource x 1 chip x 1 h = 1 chip-hours") || !strings.Contains(string(said), "Go on? [y/N]") {
+			t.Errorf("after %q: exit code %d, %s\n%s", answer.typed, code, c.api.Left(), said)
+		}
+	}
+}
+
+// terminal is a new one: what is written to the second file is read from the first.
+func terminal(t *testing.T) (screen, keyboard *os.File) {
+	t.Helper()
+	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { screen.Close() })
+	number, err := unix.IoctlGetUint32(int(screen.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		keyboard, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return screen, keyboard
 }
 
 // What Google will not take is told with the line that says it.
