@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/caller"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
 	"vtune/internal/diag"
@@ -23,7 +24,7 @@ func newCancel(a *app) *cobra.Command {
 the run's label and that no record of it knows (all of them, if the run is over), and with --yes deletes those.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := tuning.Open(c.Context(), a.world(), args[0])
+			t, err := tuning.Open(c.Context(), a.World(), args[0])
 			if err != nil {
 				return err
 			}
@@ -31,7 +32,7 @@ the run's label and that no record of it knows (all of them, if the run is over)
 				if orphans { // what others asked for meanwhile would be taken for nobody's
 					return err
 				}
-				fmt.Fprintln(a.err, "warning: what others did meanwhile is not known:", oneLine(err))
+				fmt.Fprintln(a.Err, "warning: what others did meanwhile is not known:", caller.OneLine(err))
 			}
 			if orphans {
 				return a.orphans(c.Context(), t, yes)
@@ -41,11 +42,11 @@ the run's label and that no record of it knows (all of them, if the run is over)
 				return err
 			}
 			if _, err := os.Stat(t.Dir.Cancelled()); err != nil {
-				fmt.Fprintf(a.out, "%s is over already: nothing to cancel\n", t.Place())
+				fmt.Fprintf(a.Out, "%s is over already: nothing to cancel\n", t.Place())
 				return nil
 			}
-			fmt.Fprintf(a.out, "cancelled %s: %d jobs\n", t.Place(), n)
-			fmt.Fprintf(a.err, "what was measured stays; %s collect %s writes it to result.txt\n", a.program, t.Place())
+			fmt.Fprintf(a.Out, "cancelled %s: %d jobs\n", t.Place(), n)
+			fmt.Fprintf(a.Err, "what was measured stays; %s collect %s writes it to result.txt\n", a.Program, t.Place())
 			return nil
 		},
 	}
@@ -72,19 +73,19 @@ func (a *app) orphans(ctx context.Context, t *tuning.Tuning, remove bool) error 
 		return err
 	}
 	for _, o := range list {
-		fmt.Fprintf(a.out, "%s\t%s\t%s\tsince %s\n", o.ID, o.Cluster, o.Word, o.Created.Local().Format("2006-01-02 15:04"))
+		fmt.Fprintf(a.Out, "%s\t%s\t%s\tsince %s\n", o.ID, o.Cluster, o.Word, o.Created.Local().Format("2006-01-02 15:04"))
 	}
 	switch {
 	case len(list) == 0:
-		fmt.Fprintln(a.out, "no resource bears the run's label and is nobody's")
+		fmt.Fprintln(a.Out, "no resource bears the run's label and is nobody's")
 		return nil
 	case !remove:
-		fmt.Fprintf(a.err, "nothing was deleted; %s cancel %s --all-orphans --yes deletes these %d\n", a.program, t.Place(), len(list))
+		fmt.Fprintf(a.Err, "nothing was deleted; %s cancel %s --all-orphans --yes deletes these %d\n", a.Program, t.Place(), len(list))
 		return nil
 	}
 	if err := t.Patiently(ctx, func() error { return t.Pool().Delete(ctx, list) }); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "deleted: %d\n", len(list))
+	fmt.Fprintf(a.Out, "deleted: %d\n", len(list))
 	return nil
 }

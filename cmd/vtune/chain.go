@@ -4,47 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
-	"vtune/cmd/vtune/internal/patience"
 
 	"github.com/spf13/cobra"
 
 	"vtune/cmd/vtune/internal/handsfree"
 	"vtune/cmd/vtune/internal/tuning"
-	"vtune/internal/diag"
 	"vtune/internal/record"
 	"vtune/jobs"
 )
-
-// newLink is a job of the chain by which a run collects itself. Hidden, because scripts call it.
-func newLink(a *app) *cobra.Command {
-	var grace time.Duration
-	c := &cobra.Command{
-		Use:    "link RUN N",
-		Short:  "Collect once, as link N of a run's chain (called by job scripts)",
-		Hidden: true,
-		Args:   cobra.ExactArgs(2),
-		RunE: func(c *cobra.Command, args []string) error {
-			n, err := strconv.Atoi(args[1])
-			if err != nil || n < 1 {
-				return diag.Errorf(diag.Usage, "%q is no link's number", args[1])
-			}
-			t, err := tuning.Open(c.Context(), a.world(), args[0])
-			if err != nil {
-				return err
-			}
-			if _, usual := patience.Of(t.Run.Scheduler); grace <= 0 {
-				grace = usual
-			}
-			w := a.world()
-			w.Program = t.Run.Program // as people call it, and not as the agent in the run is called
-			return handsfree.Link(c.Context(), t, w, n, grace)
-		},
-	}
-	graceFlag(c, &grace)
-	return c
-}
 
 const usualPause = time.Minute
 
@@ -73,7 +41,7 @@ func handsFreeFlag(c *cobra.Command, r *tuning.Request) {
 // by a link, should this process end here, and where a limit on jobs leaves no room for all, the chain must have its place.
 func (a *app) handsFree(ctx context.Context, t *tuning.Tuning, r tuning.Request) error {
 	pause := r.HandsFree
-	link, err := handsfree.Start(ctx, t, a.world(), pause)
+	link, err := handsfree.Start(ctx, t, a.World(), pause)
 	if err != nil {
 		return err
 	}
@@ -82,7 +50,7 @@ func (a *app) handsFree(ctx context.Context, t *tuning.Tuning, r tuning.Request)
 	case errors.Is(err, jobs.ErrRefused):
 		return errors.Join(err, handsfree.Withdraw(ctx, t))
 	case err == nil && link > 0:
-		fmt.Fprintf(a.err, "collected by itself: link %d is out; it looks every %s, up to five times as rarely while nothing changes\n", link, pause)
+		fmt.Fprintf(a.Err, "collected by itself: link %d is out; it looks every %s, up to five times as rarely while nothing changes\n", link, pause)
 	}
 	return err
 }
@@ -92,11 +60,11 @@ func (a *app) printCollecting(t *tuning.Tuning, st record.State, who *handsfree.
 	if who == nil || st.Phase.Over() {
 		return
 	}
-	line, hint := who.Say(t, a.program, a.now())
+	line, hint := who.Say(t, a.Program, a.Now())
 	switch {
 	case hint != "":
-		fmt.Fprintf(a.err, "warning: %s\nhint: %s\n", line, hint)
+		fmt.Fprintf(a.Err, "warning: %s\nhint: %s\n", line, hint)
 	case !asJSON:
-		fmt.Fprintln(a.out, line)
+		fmt.Fprintln(a.Out, line)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/caller"
 	"vtune/cmd/vtune/internal/ending"
 	"vtune/cmd/vtune/internal/patience"
 	"vtune/cmd/vtune/internal/screen"
@@ -28,7 +29,7 @@ func newCollect(a *app) *cobra.Command {
 		Short: "Look at a run once: state, follow-ups, result.txt; --watch goes on until it is over",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := tuning.Open(c.Context(), a.world(), args[0])
+			t, err := tuning.Open(c.Context(), a.World(), args[0])
 			if err != nil {
 				return err
 			}
@@ -68,7 +69,7 @@ func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace t
 		st, err := col.Pass(ctx, true)
 		return st, errors.Join(err, t.Close(ctx, st, 0))
 	}
-	p := screen.NewProgress(a.err)
+	p := screen.NewProgress(a.Err)
 	st, err := col.Watch(ctx, pace, collect.Report{Event: p.Event, Pass: p.Pass})
 	p.Close()
 	if cause := context.Cause(ctx); errors.Is(cause, tuning.ErrTakenOver) {
@@ -76,7 +77,7 @@ func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace t
 	}
 	if ctx.Err() != nil {
 		return st, diag.Wrap(errInterrupted, diag.Interrupted,
-			fmt.Sprintf("the jobs go on; %s collect --watch %s goes on watching, %s cancel %s ends them", a.program, t.Place(), a.program, t.Place()))
+			fmt.Sprintf("the jobs go on; %s collect --watch %s goes on watching, %s cancel %s ends them", a.Program, t.Place(), a.Program, t.Place()))
 	}
 	if err != nil {
 		return st, err
@@ -88,19 +89,19 @@ func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace t
 func outcome(t *tuning.Tuning, st record.State) error {
 	code := ending.Code(st)
 	if log := ending.Log(st); log != "" && code != diag.OK {
-		return diag.Wrap(exitWith(code), code, "the last words are in "+filepath.Join(string(t.Dir), log))
+		return diag.Wrap(caller.Exit(code), code, "the last words are in "+filepath.Join(string(t.Dir), log))
 	}
-	return exitWith(code)
+	return caller.Exit(code)
 }
 
 func (a *app) printEnd(t *tuning.Tuning, st record.State, asJSON bool) error {
 	if asJSON {
-		return printJSON(a.out, st)
+		return a.PrintJSON(st)
 	}
 	command, err := t.ServeCommand(st)
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(a.out, report.Summary(t.Run, st, string(t.Dir), command))
+	_, err = io.WriteString(a.Out, report.Summary(t.Run, st, string(t.Dir), command))
 	return err
 }

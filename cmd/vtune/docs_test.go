@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"vtune/cmd/vtune/internal/caller"
+
 	"mvdan.cc/sh/v3/syntax"
 )
 
@@ -56,7 +58,7 @@ func understands(t *testing.T, path, line string, whole bool) {
 	for _, w := range call.Args {
 		words = append(words, line[w.Pos().Offset():w.End().Offset()])
 	}
-	root := newRoot(&app{out: io.Discard, err: io.Discard, program: "vtune", now: time.Now})
+	root := newRoot(&app{Caller: caller.Caller{Out: io.Discard, Err: io.Discard, Program: "vtune", Now: time.Now}})
 	root.InitDefaultHelpCmd()
 	c, rest, err := root.Find(words)
 	if err == nil {

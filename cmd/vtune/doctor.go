@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/caller"
 	"vtune/cmd/vtune/internal/checkup"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/diag"
@@ -36,13 +37,13 @@ Each line is ok, warn or fail, with a remedy below it. The exit code is 10 if a 
 			f := doctor.Facts{Scheduler: "slurm"}
 			if len(args) > 0 {
 				r.SpecFile = args[0]
-				s, err := tuning.LoadSpec(a.world(), r.SpecFile)
+				s, err := tuning.LoadSpec(a.World(), r.SpecFile)
 				if err != nil {
 					return err
 				}
 				f.Spec, f.Scheduler, r.Spec = s, s.Scheduler, s
 			}
-			if err := checkup.Look(c.Context(), a.world(), &f, r, assumed); err != nil {
+			if err := checkup.Look(c.Context(), a.World(), &f, r, assumed); err != nil {
 				return err
 			}
 			if f.Spec != nil && !noJob && !jobs.Pooled(f.Spec) {
@@ -70,7 +71,7 @@ func (a *app) sendJob(ctx context.Context, f *doctor.Facts, r checkup.Request) e
 		f.Job = &doctor.Job{Skipped: true}
 		return nil
 	}
-	job, err := checkup.Run(ctx, a.world(), r)
+	job, err := checkup.Run(ctx, a.World(), r)
 	switch {
 	case ctx.Err() != nil:
 		return diag.Wrap(errInterrupted, diag.Interrupted, "nothing is left in the queue")
@@ -93,14 +94,14 @@ type diagnosis struct {
 func (a *app) printDiagnosis(f doctor.Facts, asJSON bool) error {
 	lines := doctor.Diagnose(f)
 	if asJSON {
-		if err := printJSON(a.out, diagnosis{lines, f}); err != nil {
+		if err := a.PrintJSON(diagnosis{lines, f}); err != nil {
 			return err
 		}
-	} else if _, err := io.WriteString(a.out, doctor.Text(lines)); err != nil {
+	} else if _, err := io.WriteString(a.Out, doctor.Text(lines)); err != nil {
 		return err
 	}
 	if doctor.Failed(lines) {
-		return exitWith(diag.Unwell)
+		return caller.Exit(diag.Unwell)
 	}
 	return nil
 }

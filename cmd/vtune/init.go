@@ -27,16 +27,16 @@ func newInit(a *app) *cobra.Command {
 				return err
 			}
 			for _, n := range notes {
-				fmt.Fprintln(a.err, "note:", n)
+				fmt.Fprintln(a.Err, "note:", n)
 			}
 			if out == "-" {
-				_, err := a.out.Write(data)
+				_, err := a.Out.Write(data)
 				return err
 			}
 			if err := create(out, data, force); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.err, "wrote %s\nnext: %s plan %s\n", out, a.program, out)
+			fmt.Fprintf(a.Err, "wrote %s\nnext: %s plan %s\n", out, a.Program, out)
 			return nil
 		},
 	}
@@ -52,7 +52,7 @@ func (a *app) newSpec(from string, fromEnv bool) (data []byte, notes []string, e
 	var imp *autotune.Import
 	switch {
 	case fromEnv:
-		imp, err = autotune.FromEnviron(a.env)
+		imp, err = autotune.FromEnviron(a.Env)
 	case from != "":
 		src, rerr := os.ReadFile(from)
 		if rerr != nil {
@@ -63,7 +63,7 @@ func (a *app) newSpec(from string, fromEnv bool) (data []byte, notes []string, e
 		if aerr != nil {
 			return nil, nil, aerr
 		}
-		imp, err = autotune.FromScript(abs, src, a.env)
+		imp, err = autotune.FromScript(abs, src, a.Env)
 	default:
 		return spec.Template(), nil, nil
 	}

@@ -6,14 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
 
-	"vtune/cmd/vtune/internal/tuning"
+	"vtune/cmd/vtune/internal/caller"
 	"vtune/internal/diag"
 )
 
@@ -23,30 +22,24 @@ func main() { os.Exit(Main()) }
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	return run(ctx, os.Args, app{
-		in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ(), now: time.Now,
-	})
+	return run(ctx, os.Args, app{Caller: caller.Caller{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Environ(), Now: time.Now, Version: version,
+	}})
 }
 
-// app is what a command may use of the world around it.
+// app is whoever calls a command, and how far the command has come.
 type app struct {
-	in       io.Reader
-	out, err io.Writer
-	env      []string
-	now      func() time.Time
-	program  string // the name this was called by: help, completion and printed next commands use it
-
-	patience   time.Duration // with a scheduler that cannot be reached
-	understood bool          // the arguments were right, and a command has begun
+	caller.Caller
+	understood bool // the arguments were right, and a command has begun
 }
 
 func run(ctx context.Context, args []string, a app) int {
-	a.program = filepath.Base(args[0])
+	a.Program = filepath.Base(args[0])
 	root := newRoot(&a)
 	root.SetArgs(args[1:])
-	root.SetIn(a.in)
-	root.SetOut(a.out)
-	root.SetErr(a.err)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
 	c, err := root.ExecuteContextC(ctx)
 	err = a.misunderstood(c, err)
 	if err == nil {
@@ -66,21 +59,17 @@ func (a *app) complain(err error) {
 	if errors.As(err, &ps) {
 		ps.Sort()
 		for _, p := range ps {
-			fmt.Fprintln(a.err, "error:", p)
+			fmt.Fprintln(a.Err, "error:", p)
 			if p.Hint != "" {
-				fmt.Fprintln(a.err, "hint:", p.Hint)
+				fmt.Fprintln(a.Err, "hint:", p.Hint)
 			}
 		}
 		return
 	}
-	if !quiet(err) {
-		fmt.Fprintln(a.err, "error:", oneLine(err))
+	if !caller.Quiet(err) {
+		fmt.Fprintln(a.Err, "error:", caller.OneLine(err))
 	}
 	for _, h := range diag.HintsOf(err) {
-		fmt.Fprintln(a.err, "hint:", h)
+		fmt.Fprintln(a.Err, "hint:", h)
 	}
-}
-
-func (a *app) world() tuning.World {
-	return tuning.World{Env: a.env, Now: a.now, Program: a.program, Version: version, Err: a.err, Patience: a.patience}
 }

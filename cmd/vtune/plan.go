@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -29,18 +27,18 @@ func newPlan(a *app) *cobra.Command {
 			if assumed <= 0 {
 				return diag.Errorf(diag.Usage, "--assume-throughput must be positive")
 			}
-			s, err := tuning.LoadSpec(a.world(), args[0])
+			s, err := tuning.LoadSpec(a.World(), args[0])
 			if err != nil {
 				return err
 			}
 			p := tuning.PlanFor(s, tuning.Offline(s), assumed)
 			switch {
 			case asJSON:
-				return printJSON(a.out, p)
+				return a.PrintJSON(p)
 			case asDot:
-				return screen.Graph(a.out, p)
+				return screen.Graph(a.Out, p)
 			}
-			return errors.Join(screen.Plan(a.out, s, p, serversAtOnce(s, p, slots)), consent.WorstCase(a.out, s, p))
+			return errors.Join(screen.Plan(a.Out, s, p, serversAtOnce(s, p, slots)), consent.WorstCase(a.Out, s, p))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
@@ -49,12 +47,6 @@ func newPlan(a *app) *cobra.Command {
 	c.Flags().IntVar(&slots, "slots", 0, "GPU slots of the local scheduler to reckon the wall clock with (default: this machine's)")
 	c.MarkFlagsMutuallyExclusive("json", "dot")
 	return c
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }
 
 // serversAtOnce is how many servers may be up at a time; 0: as many as there are jobs.

@@ -24,7 +24,7 @@ until the repetition has something to show.`,
 			if w.Cells = args[1:]; len(w.Cells) == 0 && !w.Outliers {
 				return diag.Wrap(fmt.Errorf("nothing to repeat was named"), diag.Usage, "name cells as status shows them, or use --outliers")
 			}
-			t, err := tuning.Open(c.Context(), a.world(), args[0])
+			t, err := tuning.Open(c.Context(), a.World(), args[0])
 			if err != nil {
 				return err
 			}
@@ -37,13 +37,13 @@ until the repetition has something to show.`,
 				if len(r.Avoid) > 0 {
 					elsewhere = ", not on " + strings.Join(r.Avoid, ", ")
 				}
-				fmt.Fprintf(a.out, "%s again%s: %s\n", r.Cell, elsewhere, r.Reason)
+				fmt.Fprintf(a.Out, "%s again%s: %s\n", r.Cell, elsewhere, r.Reason)
 			}
 			if len(asked) == 0 {
-				fmt.Fprintln(a.out, "nothing: no cell rests on what a marked node measured")
+				fmt.Fprintln(a.Out, "nothing: no cell rests on what a marked node measured")
 				return nil
 			}
-			fmt.Fprintf(a.err, "next: %s collect --watch %s\n", a.program, t.Place())
+			fmt.Fprintf(a.Err, "next: %s collect --watch %s\n", a.Program, t.Place())
 			return nil
 		},
 	}

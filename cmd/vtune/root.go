@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/backstage"
 	"vtune/internal/diag"
 )
 
@@ -15,13 +16,13 @@ var version = "0.1.0-dev"
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
-		Use:   a.program,
+		Use:   a.Program,
 		Short: "Tune vLLM servers on a cluster",
-		Long: a.program + ` finds the max-num-seqs and max-num-batched-tokens with which a vLLM server sustains the highest request rate
+		Long: a.Program + ` finds the max-num-seqs and max-num-batched-tokens with which a vLLM server sustains the highest request rate
 within your latency limits, as jobs on Slurm, on Cloud TPU or on this machine.
 
-  ` + a.program + ` init -o spec.yaml     a commented spec to start from
-  ` + a.program + ` run spec.yaml         submit, watch and sum up, for people at a terminal
+  ` + a.Program + ` init -o spec.yaml     a commented spec to start from
+  ` + a.Program + ` run spec.yaml         submit, watch and sum up, for people at a terminal
 
 RUN is a run's directory, or its gs:// URL, as submit prints it. stdout is the answer, stderr the conversation.
 
@@ -32,9 +33,20 @@ Exit codes:
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newInit(a), newPlan(a), newRender(a), newSubmit(a), newCollect(a), newStatus(a), newCancel(a), newRepeat(a), newRun(a),
-		newSchema(a), newSite(a), newDoctor(a), newAgent(a), newCrew(a), newWorker(a), newLink(a), newLocalScheduler(a), newLocalJob(a),
+		newInit(a),
+		newPlan(a),
+		newRender(a),
+		newSubmit(a),
+		newCollect(a),
+		newStatus(a),
+		newCancel(a),
+		newRepeat(a),
+		newRun(a),
+		newSchema(a),
+		newSite(a),
+		newDoctor(a),
 	)
+	root.AddCommand(backstage.Commands(&a.Caller)...)
 	a.note(root.Commands())
 	return root
 }
@@ -69,26 +81,4 @@ func exitTable() string {
 	return strings.TrimRight(b.String(), "\n")
 }
 
-// verdict is a command's outcome that is no failure of the command: it only sets the exit code.
-type verdict struct{ code diag.Code }
-
-func (v verdict) Error() string { return fmt.Sprintf("exit code %d", v.code) }
-
 var errInterrupted = errors.New("interrupted")
-
-func exitWith(code diag.Code) error {
-	if code == diag.OK {
-		return nil
-	}
-	return diag.Wrap(verdict{code}, code)
-}
-
-func quiet(err error) bool {
-	var v verdict
-	return errors.As(err, &v)
-}
-
-// oneLine is an error without line breaks: schedulers and servers answer in several.
-func oneLine(err error) string {
-	return strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
-}

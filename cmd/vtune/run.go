@@ -19,7 +19,7 @@ func newRun(a *app) *cobra.Command {
 		Short: "submit + collect --watch + summary, for people at a terminal",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := tuning.Prepare(c.Context(), a.world(), args[0], r)
+			t, err := tuning.Prepare(c.Context(), a.World(), args[0], r)
 			if err != nil {
 				return err
 			}
@@ -28,7 +28,7 @@ func newRun(a *app) *cobra.Command {
 				return err
 			}
 			defer lease.Release()
-			fmt.Fprintln(a.err, "run:", t.Place())
+			fmt.Fprintln(a.Err, "run:", t.Place())
 			if err := a.putOut(c.Context(), t, r); err != nil {
 				return err
 			}

@@ -12,7 +12,7 @@ func newSchema(a *app) *cobra.Command {
 		Short: "Print the JSON Schema of the spec, for editors",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := a.out.Write(spec.Schema())
+			_, err := a.Out.Write(spec.Schema())
 			return err
 		},
 	}

@@ -38,7 +38,7 @@ func newSiteList(a *app) *cobra.Command {
 		Short: "List the site files that there are",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			folders := sites.FoldersOf(a.env)
+			folders := sites.FoldersOf(a.Env)
 			files, err := folders.List()
 			if err != nil {
 				return err
@@ -48,14 +48,14 @@ func newSiteList(a *app) *cobra.Command {
 				all = append(all, listed{f, problemsOf(f)})
 			}
 			if asJSON {
-				return printJSON(a.out, all)
+				return a.PrintJSON(all)
 			}
 			if len(all) == 0 {
-				fmt.Fprintf(a.err, "no site files (looked in %s)\n", strings.Join(folders, ", "))
+				fmt.Fprintf(a.Err, "no site files (looked in %s)\n", strings.Join(folders, ", "))
 			}
-			t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
 			for _, l := range all {
-				fmt.Fprintf(t, "%s\t%s\t%s\n", l.Name, l.Path, l.remark(a.program))
+				fmt.Fprintf(t, "%s\t%s\t%s\n", l.Name, l.Path, l.remark(a.Program))
 			}
 			return t.Flush()
 		},
@@ -97,12 +97,12 @@ func newSiteShow(a *app) *cobra.Command {
 		Short: "Show what a site file says, and what is wrong with it",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			file, data, err := sites.FoldersOf(a.env).Read(args[0])
+			file, data, err := sites.FoldersOf(a.Env).Read(args[0])
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(a.err, file)
-			if _, err := a.out.Write(data); err != nil {
+			fmt.Fprintln(a.Err, file)
+			if _, err := a.Out.Write(data); err != nil {
 				return err
 			}
 			return spec.CheckSite(file, data)

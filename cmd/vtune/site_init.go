@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/caller"
 	"vtune/cmd/vtune/internal/checkup"
 	"vtune/internal/diag"
 	"vtune/internal/spec/sites"
@@ -25,12 +26,12 @@ func newSiteInit(a *app) *cobra.Command {
 chosen in comments. NAME is the cluster's own by default; a spec names it as site.use. An existing file is never replaced.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cluster, err := checkup.Describe(c.Context(), a.world())
+			cluster, err := checkup.Describe(c.Context(), a.World())
 			if err != nil {
 				return diag.Wrap(err, diag.Scheduler, "run this where Slurm's commands work, on a login node")
 			}
 			for _, p := range cluster.Problems {
-				fmt.Fprintln(a.err, "note:", oneLine(p))
+				fmt.Fprintln(a.Err, "note:", caller.OneLine(p))
 			}
 			name := cluster.Name
 			if len(args) > 0 {
@@ -41,16 +42,16 @@ chosen in comments. NAME is the cluster's own by default; a spec names it as sit
 			}
 			page := survey.Page(cluster)
 			if out == "-" {
-				_, err := a.out.Write(page)
+				_, err := a.Out.Write(page)
 				return err
 			}
 			if out == "" {
-				out = filepath.Join(sites.FoldersOf(a.env)[0], name+".yaml")
+				out = filepath.Join(sites.FoldersOf(a.Env)[0], name+".yaml")
 			}
 			if err := createSite(out, page); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.err, "wrote %s\nnext: look through it, and write into a spec: site: {use: %s}\n", out, name)
+			fmt.Fprintf(a.Err, "wrote %s\nnext: look through it, and write into a spec: site: {use: %s}\n", out, name)
 			return nil
 		},
 	}

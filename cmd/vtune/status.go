@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/caller"
 	"vtune/cmd/vtune/internal/handsfree"
 	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
@@ -23,7 +24,7 @@ func newStatus(a *app) *cobra.Command {
 		Short: "Show where a run stands: a row a cell, and when it may be over",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := tuning.Open(c.Context(), a.world(), args[0])
+			t, err := tuning.Open(c.Context(), a.World(), args[0])
 			if err != nil {
 				return err
 			}
@@ -33,9 +34,9 @@ func newStatus(a *app) *cobra.Command {
 					return err
 				}
 				if asJSON {
-					err = printJSON(a.out, st)
+					err = a.PrintJSON(st)
 				} else {
-					err = screen.Status(a.out, t.Place(), st, out, watch && screen.IsTerminal(a.out))
+					err = screen.Status(a.Out, t.Place(), st, out, watch && screen.IsTerminal(a.Out))
 				}
 				a.printCollecting(t, st, who, asJSON)
 				if err != nil || !watch || st.Phase.Over() {
@@ -43,7 +44,7 @@ func newStatus(a *app) *cobra.Command {
 				}
 				select {
 				case <-c.Context().Done():
-					return exitWith(diag.Interrupted)
+					return caller.Exit(diag.Interrupted)
 				case <-time.After(every): // the pace of a display, not a wait for a condition
 				}
 			}
@@ -59,7 +60,7 @@ func newStatus(a *app) *cobra.Command {
 // not answer costs its columns only.
 func (a *app) status(ctx context.Context, t *tuning.Tuning) (record.State, map[string]collect.Seen, *handsfree.Collecting, error) {
 	if err := t.Pull(ctx); err != nil {
-		fmt.Fprintln(a.err, "warning: what is shown is what was here before:", oneLine(err))
+		fmt.Fprintln(a.Err, "warning: what is shown is what was here before:", caller.OneLine(err))
 	}
 	scan := collect.Scanner{Dir: t.Dir}
 	snap, err := scan.Scan()
@@ -69,7 +70,7 @@ func (a *app) status(ctx context.Context, t *tuning.Tuning) (record.State, map[s
 	byJob := map[string]collect.Seen{}
 	seen, err := t.Seen(ctx)
 	if err != nil {
-		fmt.Fprintln(a.err, "warning: the scheduler does not answer:", err)
+		fmt.Fprintln(a.Err, "warning: the scheduler does not answer:", err)
 	}
 	var who *handsfree.Collecting
 	if err == nil && !t.Foreign() { // whose jobs are shown to nobody else

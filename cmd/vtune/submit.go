@@ -40,14 +40,14 @@ is put together again.`,
 				return err
 			}
 			if asJSON {
-				return printJSON(a.out, submission{Run: t.Place(), ID: t.Run.ID})
+				return a.PrintJSON(submission{Run: t.Place(), ID: t.Run.ID})
 			}
-			fmt.Fprintln(a.out, t.Place())
+			fmt.Fprintln(a.Out, t.Place())
 			next := "collect --watch"
 			if r.HandsFree > 0 {
 				next = "status"
 			}
-			fmt.Fprintf(a.err, "next: %s %s %s\n", a.program, next, t.Place())
+			fmt.Fprintf(a.Err, "next: %s %s %s\n", a.Program, next, t.Place())
 			return nil
 		},
 	}
@@ -75,12 +75,12 @@ func submitFlags(c *cobra.Command, r *tuning.Request) {
 
 func patienceFlag(c *cobra.Command, a *app, usual time.Duration) {
 	patience := c.Flags().Duration("patience", usual, "how long to wait for a scheduler that cannot be reached; 0: not at all")
-	c.PreRun = func(*cobra.Command, []string) { a.patience = *patience }
+	c.PreRun = func(*cobra.Command, []string) { a.Patience = *patience }
 }
 
 // submit makes or finds the run that path asks for and puts its planned units out.
 func (a *app) submit(ctx context.Context, path string, r tuning.Request) (*tuning.Tuning, error) {
-	t, err := tuning.Prepare(ctx, a.world(), path, r)
+	t, err := tuning.Prepare(ctx, a.World(), path, r)
 	if err != nil {
 		return nil, err
 	}
@@ -96,20 +96,20 @@ func (a *app) submit(ctx context.Context, path string, r tuning.Request) (*tunin
 }
 
 func (a *app) putOut(ctx context.Context, t *tuning.Tuning, r tuning.Request) error {
-	if err := consent.Agree(t, r, a.in, a.err); err != nil {
+	if err := consent.Agree(t, r, a.In, a.Err); err != nil {
 		return err
 	}
 	rep, err := t.Submit(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.err, "%s: %d submitted, %d found, %d already there", t.Run.Scheduler, rep.Submitted, rep.Adopted, rep.Already)
+	fmt.Fprintf(a.Err, "%s: %d submitted, %d found, %d already there", t.Run.Scheduler, rep.Submitted, rep.Adopted, rep.Already)
 	if rep.Held > 0 {
-		fmt.Fprintf(a.err, ", %d later", rep.Held)
+		fmt.Fprintf(a.Err, ", %d later", rep.Held)
 	}
-	fmt.Fprintln(a.err)
+	fmt.Fprintln(a.Err)
 	if rep.Why != nil {
-		fmt.Fprintf(a.err, "the scheduler takes no more now (%v); collect submits the rest\n", rep.Why)
+		fmt.Fprintf(a.Err, "the scheduler takes no more now (%v); collect submits the rest\n", rep.Why)
 	}
 	return nil
 }
@@ -119,12 +119,12 @@ func (a *app) render(r tuning.Request, dir string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if err := tuning.Render(a.world(), r, abs); err != nil {
+	if err := tuning.Render(a.World(), r, abs); err != nil {
 		return err
 	}
 	if asJSON {
-		return printJSON(a.out, submission{Run: abs, ID: filepath.Base(abs)})
+		return a.PrintJSON(submission{Run: abs, ID: filepath.Base(abs)})
 	}
-	fmt.Fprintln(a.out, abs)
+	fmt.Fprintln(a.Out, abs)
 	return nil
 }

@@ -24,6 +24,7 @@ const (
 	Unfinished  Code = 8
 	NoAnswer    Code = 9
 	Unwell      Code = 10
+	Worse       Code = 11
 	Interrupted Code = 130
 )
 
@@ -48,6 +49,7 @@ func ExitCodes() []struct {
 		{Unfinished, "the run is not over yet (collect without --watch), or was cancelled"},
 		{NoAnswer, "the run is over without an answer: the probe or every cell failed"},
 		{Unwell, "doctor: at least one check failed"},
+		{Worse, "compare: the second run is worse, beyond noise; verify: the claim does not hold"},
 		{Interrupted, "interrupted"},
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package backstage
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/caller"
 	"vtune/internal/agent"
 	"vtune/internal/crew"
 	"vtune/internal/diag"
@@ -18,7 +19,7 @@ import (
 )
 
 // newCrew is the side of an allocation that works off several jobs: its script ends in it. Hidden, because people never type it.
-func newCrew(a *app) *cobra.Command {
+func newCrew(a *caller.Caller) *cobra.Command {
 	return &cobra.Command{
 		Use:    "crew ORDER",
 		Short:  "Work off several jobs in this allocation (called by job scripts)",
@@ -37,12 +38,12 @@ func newCrew(a *app) *cobra.Command {
 			ctx := context.WithoutCancel(c.Context())
 			causes, done := crew.Causes()
 			defer done()
-			config := crew.Config{Dir: dir, Order: order, Stop: causes, Log: a.err, Now: a.now}
-			config.Starter = crew.Srun{Dir: dir, Order: order, Env: a.env, Shell: "/bin/bash", SMT: smt()}
+			config := crew.Config{Dir: dir, Order: order, Stop: causes, Log: a.Err, Now: a.Now}
+			config.Starter = crew.Srun{Dir: dir, Order: order, Env: a.Env, Shell: "/bin/bash", SMT: smt()}
 			if order.Unit.Crew.Feed {
 				ctx, stop := context.WithCancel(ctx)
-				over, wait := crew.Collect(ctx, a.collector(dir), func(format string, args ...any) {
-					fmt.Fprintf(a.err, format+"\n", args...)
+				over, wait := crew.Collect(ctx, collector(a, dir), func(format string, args ...any) {
+					fmt.Fprintf(a.Err, format+"\n", args...)
 				})
 				config.Done = over
 				defer wait()
@@ -53,7 +54,7 @@ func newCrew(a *app) *cobra.Command {
 			case err != nil:
 				return diag.Wrap(err, agent.Refused)
 			case interrupted:
-				return exitWith(agent.Stopped)
+				return caller.Exit(agent.Stopped)
 			}
 			return nil
 		},
@@ -61,9 +62,9 @@ func newCrew(a *app) *cobra.Command {
 }
 
 // collector collects for a run whose crew is fed. What it says goes into the crew's log.
-func (a *app) collector(dir record.Dir) proc.Spec {
+func collector(a *caller.Caller, dir record.Dir) proc.Spec {
 	return proc.Spec{
-		Argv: []string{dir.Agent(), "collect", "--watch", string(dir)}, Env: a.env, Stdout: a.err, Stderr: a.err, DieWithCaller: true,
+		Argv: []string{dir.Agent(), "collect", "--watch", string(dir)}, Env: a.Env, Stdout: a.Err, Stderr: a.Err, DieWithCaller: true,
 	}
 }
 

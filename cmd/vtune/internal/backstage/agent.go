@@ -1,4 +1,6 @@
-package main
+// Package backstage has the commands that scripts and other processes call, and people never type: agent, crew, worker, link, and the
+// two halves of the local scheduler. All are hidden.
+package backstage
 
 import (
 	"context"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/caller"
 	"vtune/internal/agent"
 	"vtune/internal/crew"
 	"vtune/internal/diag"
@@ -16,8 +19,13 @@ import (
 	"vtune/jobs/local"
 )
 
+// Commands are all of them.
+func Commands(a *caller.Caller) []*cobra.Command {
+	return []*cobra.Command{newAgent(a), newCrew(a), newWorker(a), newLink(a), newLocalScheduler(), newLocalJob()}
+}
+
 // newAgent is the job's side: scripts end in it. Hidden, because people never type it.
-func newAgent(a *app) *cobra.Command {
+func newAgent(a *caller.Caller) *cobra.Command {
 	return &cobra.Command{
 		Use:    "agent ASSIGNMENT",
 		Short:  "Do a job's work on its node (called by job scripts)",
@@ -32,22 +40,22 @@ func newAgent(a *app) *cobra.Command {
 			// so that a run directory may be mounted elsewhere on a node.
 			dir := record.Dir(filepath.Dir(filepath.Dir(filepath.Dir(path))))
 			if exam.Ordered(path) {
-				return exam.Run(c.Context(), exam.Config{Dir: dir, Assignment: path, Env: a.env, Log: a.err})
+				return exam.Run(c.Context(), exam.Config{Dir: dir, Assignment: path, Env: a.Env, Log: a.Err})
 			}
 			stop, done := crew.Causes()
 			defer done()
 			code, err := agent.Run(context.WithoutCancel(c.Context()), agent.Config{
-				Dir: dir, Assignment: path, Env: a.env, Log: a.err, Stop: stop,
+				Dir: dir, Assignment: path, Env: a.Env, Log: a.Err, Stop: stop,
 			})
 			if err != nil {
 				return diag.Wrap(err, code)
 			}
-			return exitWith(code)
+			return caller.Exit(code)
 		},
 	}
 }
 
-func newLocalScheduler(*app) *cobra.Command {
+func newLocalScheduler() *cobra.Command {
 	return &cobra.Command{
 		Use:    local.DaemonCommand + " DIR",
 		Short:  "Run the jobs of one run on this machine (started by submit and collect)",
@@ -63,7 +71,7 @@ func newLocalScheduler(*app) *cobra.Command {
 	}
 }
 
-func newLocalJob(*app) *cobra.Command {
+func newLocalJob() *cobra.Command {
 	return &cobra.Command{
 		Use:    local.RunnerCommand + " DIR ID",
 		Short:  "Run one job of the local scheduler (started by " + local.DaemonCommand + ")",

@@ -1,19 +1,20 @@
-package main
+package backstage
 
 import (
 	"context"
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/caller"
 	"vtune/internal/crew"
 	"vtune/internal/diag"
 	"vtune/internal/worker"
 )
 
 // newWorker is what a machine of Cloud TPU runs: its startup script ends in it. Hidden, because people never type it.
-func newWorker(a *app) *cobra.Command {
+func newWorker(a *caller.Caller) *cobra.Command {
 	var url string
-	w := worker.Config{Env: a.env, Log: a.err, Now: a.now, Metadata: worker.Metadata}
+	w := worker.Config{Env: a.Env, Log: a.Err, Now: a.Now, Metadata: worker.Metadata}
 	c := &cobra.Command{
 		Use: "worker", Short: "Work off a run's queue in a bucket (called by startup scripts)", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -29,7 +30,7 @@ func newWorker(a *app) *cobra.Command {
 			if err != nil {
 				return diag.Wrap(err, code)
 			}
-			return exitWith(code)
+			return caller.Exit(code)
 		},
 	}
 	c.Flags().StringVar(&url, "bucket", "", "the run, as gs://BUCKET/PATH")
