@@ -78,7 +78,7 @@ var edges = map[string][]string{
 	"collect/chain":            {"internal/fsx", "internal/record"},
 	"collect":                  {"collect/chain", "collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
 	"collect/doorbell":         {"internal/fsx", "internal/record"},
-	"collect/answers":          {"internal/fsx", "internal/record", "internal/report"},
+	"collect/answers":          {"internal/fsx", "internal/record", "internal/report", "internal/report/page"},
 	"collect/fleet":            {"internal/fsx", "internal/record", "internal/stat"},
 	"cmd/vtune":                nil, // the composition root: everything but the simulator
 	"internal/doctor":          {"internal/record", "internal/spec", "internal/spec/slice", "jobs", "jobs/slurm"},
@@ -86,6 +86,8 @@ var edges = map[string][]string{
 	"internal/survey":          {"internal/doctor", "internal/spec/tree", "jobs/slurm"},
 
 	"jobs/tpu/tputest/gate": {},
+
+	"internal/report/tables": {"internal/record", "internal/report"},
 
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
@@ -122,6 +124,7 @@ var effects = map[string][]string{
 	"os/exec":                         {"internal/proc", "jobs/local", "jobs/slurm", "cmd/vllm-sim/internal/engine"},
 	"net/http":                        {"cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server", "internal/bucket", "internal/bucket/buckettest", "internal/exam", "internal/gcp", "internal/load", "internal/load/wire", "internal/vllm", "jobs/tpu", "jobs/tpu/tputest", "jobs/tpu/tputest/gate", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/token"},
 	"text/template":                   {"templates"},
+	"html/template":                   {"internal/report/page"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
 	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/table", "internal/spec/tree"},
 	"github.com/fsnotify/fsnotify":    {"collect/doorbell"},

@@ -187,20 +187,20 @@ func work(jobs []JobRecord) record.WorkState {
 
 func attempt(j JobRecord) record.AttemptState {
 	a := record.AttemptState{Job: j.ID, Attempt: j.Job.Attempt, Submitted: j.SchedulerID, Observed: len(j.Observations),
-		ServerLog: j.ServerLog, Ended: j.Over(),
+		ServerLog: j.ServerLog, Ended: j.Over(), SubmittedAt: j.SubmittedAt,
 	}
 	if j.Claim != nil {
-		a.Started, a.Node = true, j.Claim.Node
+		a.Started, a.StartedAt, a.Node = true, j.Claim.Started, j.Claim.Node
 		if j.Claim.Step != "" && a.Submitted != "" && j.Task < 0 {
 			a.Submitted += "." + j.Claim.Step
 		}
 	}
 	a.Cause, a.Message = causeOf(j)
 	if e := j.Ended; e != nil {
-		a.Node = cmp.Or(a.Node, e.Node)
+		a.Node, a.EndedAt = cmp.Or(a.Node, e.Node), e.At
 	}
 	if r := j.Result; r != nil {
-		a.Outcome, a.Starts, a.Seconds = r.Outcome, r.Starts, r.Ended.Sub(r.Started).Seconds()
+		a.Outcome, a.Starts, a.Seconds, a.EndedAt = r.Outcome, r.Starts, r.Ended.Sub(r.Started).Seconds(), r.Ended
 	}
 	return a
 }

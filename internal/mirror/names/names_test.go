@@ -39,7 +39,7 @@ func TestEveryPathOfARunHasAnOwner(t *testing.T) {
 	want := map[string]string{
 		"Run": collectors, "Spec": collectors, "Effective": collectors, "Plan": collectors, "Agent": collectors, "Launch": collectors,
 		"Secrets": collectors, "Environment": never, "Cancelled": collectors, "Chain": collectors, "Mirror": never,
-		"State": collectors, "Approval": collectors, "Resource": collectors, "Deleted": collectors, "ResultTxt": collectors, "ResultJSON": collectors, "Collector": never, "Scheduler": never,
+		"State": collectors, "Approval": collectors, "Resource": collectors, "Deleted": collectors, "ResultTxt": collectors, "ResultJSON": collectors, "Report": collectors, "Collector": never, "Scheduler": never,
 		"Script": collectors, "Assignment": collectors, "Intent": collectors, "Submitted": collectors, "Tasks": collectors, "Ended": collectors,
 		"JobLog": machines, "CrewOrder": collectors, "CrewBegun": machines, "Aboard": machines, "Step": machines, "Unwanted": collectors,
 		"QuietNode": machines, "Queued": collectors, "Repeat": collectors, "Best": machines,
