@@ -11,6 +11,7 @@ import (
 
 	"vtune/internal/record"
 	"vtune/internal/report"
+	"vtune/internal/report/layout"
 )
 
 // Column of the CSV.
@@ -238,7 +239,7 @@ func text(s string) string {
 
 // number is in full precision: a notebook rounds by itself.
 func number(v float64) string {
-	if !finite(v) {
+	if !layout.Finite(v) {
 		return ""
 	}
 	return strconv.FormatFloat(v, 'f', -1, 64)

@@ -6,6 +6,7 @@ import (
 
 	"vtune/internal/record"
 	"vtune/internal/report"
+	"vtune/internal/report/layout"
 )
 
 const (
@@ -25,13 +26,13 @@ func Markdown(run record.Run, st record.State) string {
 	if cell != "" {
 		cell = "`" + cell + "` " // numbers and flags: nothing foreign is in it
 	}
-	fmt.Fprintf(&b, "**%s** %s%s\n\n", winning(st), cell, escaped(holds))
+	fmt.Fprintf(&b, "**%s** %s%s\n\n", winning(st), cell, layout.Markdown(holds))
 	facts := []string{"run " + run.ID + ", " + report.Standing(st)}
 	if server := report.Server(st); server != "" {
 		facts = append(facts, server)
 	}
 	facts = append(facts, report.LimitWords(st.Policy))
-	fmt.Fprintf(&b, "%s\n\n", escaped(report.Plain(strings.Join(facts, "; "))))
+	fmt.Fprintf(&b, "%s\n\n", layout.Markdown(report.Plain(strings.Join(facts, "; "))))
 	s := gridOf(st)
 	table := s.markdown()
 	if len(s.rows) > folded {
@@ -53,20 +54,20 @@ func (s sheet) markdown() string {
 		if unit := s.heads[1][i]; unit != "" {
 			head += " (" + unit + ")"
 		}
-		fmt.Fprintf(&b, " %s |", escaped(head))
+		fmt.Fprintf(&b, " %s |", layout.Markdown(head))
 	}
 	b.WriteString(" |\n|---|---|---|" + strings.Repeat("---:|", len(s.heads[0])-2) + "---|\n")
 	for i, r := range s.rows {
 		if i >= mostRows && !r.best {
 			continue
 		}
-		mark, id := "", escaped(r.id)
+		mark, id := "", layout.Markdown(r.id)
 		if r.best {
 			mark, id = "*", "**"+id+"**"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |", escaped(mark), id, r.answer)
+		fmt.Fprintf(&b, "| %s | %s | %s |", layout.Markdown(mark), id, r.answer)
 		for _, f := range r.fields {
-			fmt.Fprintf(&b, " %s |", escaped(f))
+			fmt.Fprintf(&b, " %s |", layout.Markdown(f))
 		}
 		var notes []string
 		for _, n := range r.notes {
@@ -81,25 +82,7 @@ func (s sheet) markdown() string {
 		if i == 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, "%d. %s\n", i+1, escaped(note))
-	}
-	return b.String()
-}
-
-// escaped is text that means nothing to Markdown: what could be markup, a cell's end or HTML is an entity, which no renderer takes for
-// structure. An @ or # before a word would still call a person or link an issue, for GitHub looks at the text that it has rendered; the
-// comment behind it parts them.
-func escaped(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case r == '@' || r == '#':
-			fmt.Fprintf(&b, "&#%d;<!-- -->", r)
-		case strings.ContainsRune("&<>|`*_[]\\~:!$", r):
-			fmt.Fprintf(&b, "&#%d;", r)
-		default:
-			b.WriteRune(r)
-		}
+		fmt.Fprintf(&b, "%d. %s\n", i+1, layout.Markdown(note))
 	}
 	return b.String()
 }

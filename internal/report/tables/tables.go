@@ -7,17 +7,13 @@ package tables
 
 import (
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"vtune/internal/record"
 	"vtune/internal/report"
+	"vtune/internal/report/layout"
 )
-
-// unknown stands where nothing is known, as benchstat has it.
-const unknown = "~"
 
 // sheet is the grid as every format shows it: a row a cell, the winner's marked, notes by number.
 type sheet struct {
@@ -72,9 +68,9 @@ func rate(c record.CellState, a report.Answer) string {
 	case a == report.AnswerAccepted:
 		return c.Accepted.Load.Rate.String()
 	case a == report.AnswerLeft && c.Bound > 0:
-		return "< " + bare(c.Bound)
+		return "< " + layout.Bare(c.Bound)
 	}
-	return unknown
+	return layout.Unknown
 }
 
 // atInf is the throughput of all requests at once, of the last valid run of the cell's own server.
@@ -84,29 +80,29 @@ func atInf(c record.CellState) string {
 			continue
 		}
 		if o.Steady != nil && o.Steady.Throughput.Value > 0 {
-			return interval(o.Steady.Throughput)
+			return layout.Interval(o.Steady.Throughput)
 		}
 		if o.Metrics.RequestThroughput > 0 {
-			return bare(o.Metrics.RequestThroughput)
+			return layout.Bare(o.Metrics.RequestThroughput)
 		}
 	}
-	return unknown
+	return layout.Unknown
 }
 
 // latency is a percentile at the rate that is the answer. Without a Standing it is the load client's, whose uncertainty nobody knows.
 func latency(c record.CellState, a report.Answer, l record.Limit) string {
 	if a != report.AnswerAccepted {
-		return unknown
+		return layout.Unknown
 	}
 	for _, s := range c.Accepted.Standings {
 		if s.Metric == l.Metric && s.Percentile == l.Percentile && s.At.Value > 0 {
-			return interval(s.At)
+			return layout.Interval(s.At)
 		}
 	}
 	if v, ok := ofMetrics(c.Accepted.Metrics, l); ok {
-		return bare(v)
+		return layout.Bare(v)
 	}
-	return unknown
+	return layout.Unknown
 }
 
 // ofMetrics is a load client's percentile, of those that it has.
@@ -146,47 +142,6 @@ func notesOn(st record.State, c record.CellState, a report.Answer) []string {
 	return slices.Compact(all)
 }
 
-// interval is an estimate with its bounds: with one number for both where they are alike to a tenth, else with both.
-func interval(i record.Interval) string {
-	low, high := i.Value-i.Low, i.High-i.Value
-	switch {
-	case !finite(i.Value) || i.Value <= 0:
-		return unknown
-	case !finite(i.Low, i.High) || low < 0 || high < 0 || low == 0 && high == 0 || i.High > 1e6*i.Value:
-		return bare(i.Value) // known from a single batch, or by itself alone
-	case math.Abs(high-low) <= 0.1*(high+low)/2:
-		return fmt.Sprintf("%s ± %s%%", digits(i.Value, (high+low)/2), percent((high+low)/2/i.Value))
-	}
-	step := (high + low) / 2
-	return fmt.Sprintf("%s (%s to %s)", digits(i.Value, step), digits(i.Low, step), digits(i.High, step))
-}
-
-func finite(vs ...float64) bool {
-	return !slices.ContainsFunc(vs, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
-}
-
-func percent(share float64) string {
-	if share < 0.01 {
-		return strconv.FormatFloat(100*share, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(100*share, 'f', 0, 64)
-}
-
-// bare is a number of unknown uncertainty, in four digits where it has a fraction.
-func bare(v float64) string { return digits(v, v/100) }
-
-// digits is v down to the second digit of its uncertainty, and no further than the ninth place.
-func digits(v, by float64) string {
-	if !finite(v) {
-		return unknown
-	}
-	places := 0
-	if by > 0 && finite(by) {
-		places = min(max(1-int(math.Floor(math.Log10(by))), 0), 9)
-	}
-	return strconv.FormatFloat(v, 'f', places, 64)
-}
-
 // headline is the answer in a sentence, and before it the cell.
 func headline(st record.State) (cell, holds string) {
 	if st.Best == nil {
@@ -197,9 +152,9 @@ func headline(st record.State) (cell, holds string) {
 	if !o.Load.Rate.IsInf() {
 		return cell, "at " + o.Load.Rate.String() + " req/s"
 	}
-	reached := bare(o.Metrics.RequestThroughput)
+	reached := layout.Bare(o.Metrics.RequestThroughput)
 	if o.Steady != nil {
-		reached = interval(o.Steady.Throughput)
+		reached = layout.Interval(o.Steady.Throughput)
 	}
 	return cell, "with " + reached + " req/s when all come at once"
 }

@@ -19,6 +19,7 @@ import (
 	"vtune/collect"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
+	"vtune/internal/report/layout"
 )
 
 var update = flag.Bool("update", false, "rewrite the goldens in testdata")
@@ -94,11 +95,11 @@ func TestTextFitsATerminal(t *testing.T) {
 	for name, st := range states() {
 		for line := range strings.Lines(Text(aRun(), st)) {
 			line = strings.TrimSuffix(line, "\n")
-			if n := width(line); n > screen {
+			if n := layout.Width(line); n > layout.Screen {
 				t.Errorf("%s: %d columns: %s", name, n, line)
 			}
-			if strings.HasPrefix(line, "* ") && width(line) > 80 && name != "two-limits" {
-				t.Errorf("%s: a row of %d columns: %s", name, width(line), line)
+			if strings.HasPrefix(line, "* ") && layout.Width(line) > 80 && name != "two-limits" {
+				t.Errorf("%s: a row of %d columns: %s", name, layout.Width(line), line)
 			}
 			if strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("%s: %q", name, line)
