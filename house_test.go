@@ -36,6 +36,8 @@ var edges = map[string][]string{
 	"internal/spec":        {"internal/diag", "internal/spec/slice", "internal/spec/table", "internal/spec/tree", "internal/spec/word"},
 
 	"internal/sim/uniform":   {"internal/sim"},
+	"internal/report/layout": {"internal/record"},
+	"internal/report/tables": {"internal/record", "internal/report", "internal/report/layout"},
 	"internal/spec/autotune": {"internal/diag", "internal/spec", "internal/spec/script", "internal/spec/tree", "internal/spec/word"},
 	"internal/spec/sites":    {"internal/diag", "internal/spec/word"},
 	"internal/spec/table":    {"internal/spec/tree", "internal/spec/word"},
