@@ -29,6 +29,7 @@ var edges = map[string][]string{
 	"internal/load/wire":   {},
 	"internal/record":      {},
 	"internal/search":      {"internal/record", "internal/verdict"},
+	"internal/deploy":      {"internal/diag", "internal/record", "internal/shell", "internal/spec", "internal/spec/tree", "internal/vllm"},
 	"internal/verdict":     {"internal/record", "internal/stat"},
 	"internal/report":      {"internal/fsx", "internal/record", "internal/search"},
 	"internal/report/page": {"internal/record", "internal/report"},
@@ -65,7 +66,7 @@ var edges = map[string][]string{
 	"internal/agent": {"internal/aboard", "internal/client", "internal/diag", "internal/fsx", "internal/hardware", "internal/ledger", "internal/proc", "internal/record", "internal/search",
 		"internal/serving", "internal/vllm", "internal/vocab"},
 
-	"templates":     {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
+	"templates":     {"internal/deploy", "internal/diag", "internal/record", "internal/shell", "internal/spec"},
 	"jobs":          {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
 	"jobs/jobstest": {"internal/record", "jobs"},
 	"jobs/local":    {"internal/fsx", "internal/proc", "internal/record", "jobs"},
@@ -97,6 +98,8 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/tuning": nil, // the composition itself
 	"cmd/vtune/internal/depot": {"cmd/vtune/internal/ending", "cmd/vtune/internal/pool", "internal/bucket", "internal/diag", "internal/fsx", "internal/gcp", "internal/mirror", "internal/record",
 		"internal/report", "internal/shell", "internal/spec", "internal/spec/word", "jobs", "jobs/tpu"},
+	"cmd/vtune/internal/winner": {"cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "internal/deploy", "internal/diag", "internal/fsx", "internal/record",
+		"internal/report", "internal/spec", "internal/spec/sites", "templates"},
 	"cmd/vtune/internal/pool":     {"collect", "internal/diag", "internal/fsx", "internal/mirror", "internal/record", "internal/spec", "jobs", "jobs/tpu"},
 	"cmd/vtune/internal/consent":  {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag", "internal/record", "internal/spec", "jobs"},
 	"cmd/vtune/internal/ending":   {"internal/diag", "internal/record"},

@@ -116,7 +116,8 @@ func count(n int, one, many string) string {
 }
 
 // simulated reports whether a server's version says that it is no real one: the local part of vllm-sim's is "sim".
-func simulated(version string) bool {
+// Simulated reports whether a server says that it is a simulation.
+func Simulated(version string) bool {
 	_, local, _ := strings.Cut(version, "+")
 	return local == "sim" || strings.HasPrefix(local, "sim.")
 }

@@ -127,12 +127,17 @@ func (w *Writer) view(id string, j record.Job) templates.View {
 	v := templates.View{
 		Run: w.Run.ID, Name: record.JobName(w.Run.ID, id), RunDir: string(w.Dir), Agent: w.Dir.Agent(), Log: w.Dir.JobLog(id),
 		Site: w.Spec.Site, Resources: j.Resources, SignalLead: signalLead(j.Resources.Seconds), System: w.Spec.System,
-		SecretNames: w.Spec.Server.Secrets, Folders: slices.DeleteFunc([]string{w.Spec.DownloadDir, w.Spec.Server.CacheRoot}, func(d string) bool { return d == "" }),
+		SecretNames: w.Spec.Server.Secrets, Folders: folders(w.Spec),
 	}
 	if len(w.Spec.Server.Secrets) > 0 {
 		v.Secrets = w.Dir.Secrets()
 	}
 	return v
+}
+
+// folders outside the run that a server writes to.
+func folders(s *spec.Spec) []string {
+	return slices.DeleteFunc([]string{s.DownloadDir, s.Server.CacheRoot}, func(d string) bool { return d == "" })
 }
 
 // signalLead is how long before its time limit a job is told: long enough to stop a server and publish, short enough to leave
