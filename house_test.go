@@ -90,8 +90,6 @@ var edges = map[string][]string{
 
 	"jobs/tpu/tputest/gate": {},
 
-	"internal/report/tables": {"internal/record", "internal/report"},
-
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
 	"cmd/bench-tuner":           nil, // a third root: methods against the simulator

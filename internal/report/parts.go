@@ -62,7 +62,7 @@ func Server(st record.State) string {
 		return ""
 	}
 	words := "vLLM " + oneLine(st.ServerVersion)
-	if simulated(st.ServerVersion) {
+	if Simulated(st.ServerVersion) {
 		words += " (a simulation)"
 	}
 	return words

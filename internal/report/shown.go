@@ -10,9 +10,6 @@ import (
 
 // What the page shows in the words of the summary.
 
-// AnswerOf is what a run says about a cell.
-func AnswerOf(c record.CellState, p record.Policy) Answer { return answerOf(c, p) }
-
 // Feasible is the best that a cell was seen to hold, its answer if there is one; nil: nothing so far.
 func Feasible(p record.Policy, c record.CellState) *record.Observation { return feasible(p, c) }
 
@@ -22,17 +19,8 @@ func Why(c record.Cause, message string) string { return why(c, message) }
 // OneLine keeps foreign words on their line, without control characters, and no longer than a person reads.
 func OneLine(s string) string { return oneLine(s) }
 
-// Standing is where a run stands, in a word or two.
-func Standing(st record.State) string { return standing(st) }
-
-// NoWinner says why there is none.
-func NoWinner(st record.State) string { return noWinner(st) }
-
 // StandingWords is what an observation says of one limit.
 func StandingWords(l record.Standing) string { return standingWords(l) }
-
-// Simulated reports whether a server's version says that it is no real one.
-func Simulated(version string) bool { return simulated(version) }
 
 // Unaccounted counts attempts that ended without a result: the time spent there is in no ledger.
 func Unaccounted(st record.State) int { return unaccounted(st) }
