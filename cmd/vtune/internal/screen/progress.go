@@ -3,10 +3,7 @@ package screen
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
-
-	"golang.org/x/term"
 
 	"vtune/internal/record"
 	"vtune/internal/report"
@@ -24,12 +21,6 @@ type Progress struct {
 // NewProgress is a progress on out.
 func NewProgress(out io.Writer) *Progress {
 	return &Progress{out: out, live: IsTerminal(out)}
-}
-
-// IsTerminal reports whether a person may be reading.
-func IsTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 const eraseLine = "\r\x1b[K"
