@@ -97,7 +97,7 @@ type Units struct {
 func ResultJSON(run record.Run, st record.State) ([]byte, error) {
 	d := Document{
 		Schema: record.Schema, Run: run, Phase: st.Phase, Over: st.Phase.Over(),
-		ServerVersion: st.ServerVersion, Simulated: simulated(st.ServerVersion),
+		ServerVersion: st.ServerVersion, Simulated: Simulated(st.ServerVersion),
 		Units: Units{
 			RequestRate: "requests/s, or inf for all at once", RequestThroughput: "requests/s", RequestGoodput: "requests/s",
 			OutputThroughput: "tokens/s", Seconds: "s", Share: "of requests (of ITL: of gaps) beyond a limit, 0 to 1",

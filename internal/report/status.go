@@ -105,7 +105,7 @@ func Progress(st record.State) string {
 			parts = append(parts, "about "+Roughly(left)+" to the last cell")
 		}
 	}
-	if simulated(st.ServerVersion) {
+	if Simulated(st.ServerVersion) {
 		parts = append(parts, "simulated engine")
 	}
 	return strings.Join(parts, ", ")

@@ -93,11 +93,16 @@ func (t *Talk) rewrites() bool {
 	return t.view == nil && !t.Plain && IsTerminal(t.out)
 }
 
-// IsTerminal reports whether a person may be reading.
-func IsTerminal(w io.Writer) bool {
-	if t, ok := w.(*Talk); ok {
-		w = t.out
+// Terminal is the one behind a stream, which may be a Talk's; nil: there is none.
+func Terminal(stream any) *os.File {
+	if t, ok := stream.(*Talk); ok {
+		stream = t.out
 	}
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	if f, ok := stream.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return nil
 }
+
+// IsTerminal reports whether a person may be reading.
+func IsTerminal(w io.Writer) bool { return Terminal(w) != nil }
