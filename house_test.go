@@ -109,6 +109,7 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/backstage": {"cmd/vtune/internal/caller", "cmd/vtune/internal/handsfree", "cmd/vtune/internal/patience", "cmd/vtune/internal/tuning", "internal/agent", "internal/crew", "internal/diag", "internal/exam",
 		"internal/fsx", "internal/proc", "internal/record", "internal/worker", "jobs/local"},
 	"cmd/vtune/internal/reading":        {"cmd/vtune/internal/depot", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "internal/diag", "internal/fsx", "internal/record", "internal/spec"},
+	"cmd/vtune/internal/live":           {"cmd/vtune/internal/caller", "cmd/vtune/internal/screen", "collect", "collect/doorbell", "internal/diag", "internal/record", "internal/report"},
 	"cmd/vtune/internal/screen":         {"collect", "internal/record", "internal/report", "internal/spec", "jobs"},
 	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/bucket", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/gcp", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "jobs/tpu", "jobs/tpu/zone", "templates"},
 	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
@@ -134,6 +135,8 @@ var effects = map[string][]string{
 	"github.com/spf13/cobra":          {"cmd/vtune", "cmd/vtune/internal/backstage"},
 	"github.com/spf13/pflag":          {"cmd/vtune", "cmd/vllm-sim"},
 	"golang.org/x/term":               {"cmd/vtune/internal/screen"},
+	"charm.land/bubbletea/v2":         {"cmd/vtune/internal/live"},
+	"github.com/charmbracelet/x/ansi": {"cmd/vtune/internal/live"},
 }
 
 // calls are functions that only some packages may call.

@@ -12,6 +12,7 @@ import (
 
 	"vtune/cmd/vtune/internal/caller"
 	"vtune/cmd/vtune/internal/ending"
+	"vtune/cmd/vtune/internal/live"
 	"vtune/cmd/vtune/internal/patience"
 	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
@@ -48,6 +49,7 @@ func newCollect(a *app) *cobra.Command {
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on until the run is over")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the state as JSON")
 	graceFlag(c, &grace)
+	plainFlag(c, a)
 	return c
 }
 
@@ -69,9 +71,15 @@ func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace t
 		st, err := col.Pass(ctx, true)
 		return st, errors.Join(err, t.Close(ctx, st, 0))
 	}
-	p := screen.NewProgress(a.Err)
-	st, err := col.Watch(ctx, pace, collect.Report{Event: p.Event, Pass: p.Pass})
-	p.Close()
+	lines := screen.NewProgress(a.Err)
+	show := collect.Report{Event: lines.Event, Pass: lines.Pass}
+	if view := a.view(t, a.Err); view.Possible() {
+		var v *live.View
+		ctx, v = live.Open(ctx, view)
+		defer v.Close()
+		show = collect.Report{Event: v.Event, Pass: v.Pass}
+	}
+	st, err := col.Watch(ctx, pace, show)
 	if cause := context.Cause(ctx); errors.Is(cause, tuning.ErrTakenOver) {
 		return st, cause
 	}
@@ -83,6 +91,17 @@ func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace t
 		return st, err
 	}
 	return st, t.Close(ctx, st, pace.AskMin/3)
+}
+
+func plainFlag(c *cobra.Command, a *app) {
+	talk := screen.NewTalk(a.Err, a.Env)
+	c.Flags().BoolVar(&talk.Plain, "plain", talk.Plain, "lines only, also on a terminal; so it is with NO_COLOR or TERM=dumb")
+}
+
+// view is how a run is shown on the terminal behind out, if there is one.
+func (a *app) view(t *tuning.Tuning, out any) live.Config {
+	return live.Config{In: a.In, Out: out, Talk: screen.NewTalk(a.Err, a.Env), Env: a.Env, Now: a.Now, Dir: t.Dir, Place: t.Place(),
+		Created: t.Run.Created}
 }
 
 // outcome is a run's end as an error: only a code where the summary says it all, a hint at the log where something failed.

@@ -41,6 +41,7 @@ func newRun(a *app) *cobra.Command {
 	}
 	submitFlags(c, &r)
 	graceFlag(c, &grace)
+	plainFlag(c, a)
 	patienceFlag(c, a, 5*time.Minute)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the state at the end as JSON")
 	return c

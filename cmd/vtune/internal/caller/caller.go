@@ -31,8 +31,11 @@ func (c *Caller) World() tuning.World {
 }
 
 // PrintJSON prints v on the answer's stream.
-func (c *Caller) PrintJSON(v any) error {
-	e := json.NewEncoder(c.Out)
+func (c *Caller) PrintJSON(v any) error { return WriteJSON(c.Out, v) }
+
+// WriteJSON writes v as it is printed.
+func WriteJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
