@@ -12,10 +12,6 @@ import (
 // Under limits a short run at an infinite rate comes first, on the same server. A verdict rests on what the rate leaves of the
 // capacity, and to take that from the run that made the claim would be to believe a part of it.
 func verify(q Question) Decision {
-	b := bracketOf(q)
-	if d, spoilt := b.spoilt(); spoilt {
-		return d
-	}
 	for _, o := range mine(q) {
 		switch {
 		case o.Load.Purpose != record.Verify || o.Verdict == record.Invalid:
@@ -24,6 +20,10 @@ func verify(q Question) Decision {
 		default:
 			return Decision{Action: GiveUp, Reason: o.Detail}
 		}
+	}
+	b := bracketOf(q)
+	if d, spoilt := b.spoilt(); spoilt {
+		return d
 	}
 	claim, rate := q.Policy.Verify, math.Inf(1)
 	if len(q.Policy.SLOs()) > 0 {
