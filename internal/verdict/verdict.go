@@ -36,6 +36,7 @@ type Rule struct {
 	SeenBeyond float64
 	Budget     int     // requests that the run may send
 	Likely     bool    // an exploring run: it ends with what is more likely, and never unsure
+	Once       bool    // the run is looked at when it is over, and never before
 	Claim      float64 // at an infinite rate: the throughput that the run must show at its end; 0: none
 	Precision  float64 // at an infinite rate: the run ends when its throughput is known to this relative half-width
 }
@@ -61,7 +62,7 @@ func Of(p record.Policy, l record.Load) Rule {
 		r.Test.FalseMiss = max(r.Test.FalseMiss, exploreError)
 	}
 	if l.Purpose == record.Verify {
-		r.Claim = p.Verify.Rate * (1 - p.Tolerance)
+		r.Once, r.Claim = true, p.Verify.Rate*(1-p.Tolerance)
 	}
 	if len(p.Limits) > 0 {
 		r.Precision = boundPrecision
