@@ -43,6 +43,7 @@ Exit codes:
 		newRepeat(a),
 		newBest(a),
 		newRun(a),
+		newVerify(a),
 		newSchema(a),
 		newSite(a),
 		newDoctor(a),

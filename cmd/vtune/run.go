@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vtune/cmd/vtune/internal/tuning"
+	"vtune/internal/record"
 )
 
 func newRun(a *app) *cobra.Command {
@@ -19,20 +21,7 @@ func newRun(a *app) *cobra.Command {
 		Short: "submit + collect --watch + summary, for people at a terminal",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := tuning.Prepare(c.Context(), a.World(), args[0], r)
-			if err != nil {
-				return err
-			}
-			lease, err := t.Lease(c.Context(), "run")
-			if err != nil {
-				return err
-			}
-			defer lease.Release()
-			fmt.Fprintln(a.Err, "run:", t.Place())
-			if err := a.putOut(c.Context(), t, r); err != nil {
-				return err
-			}
-			st, err := a.collect(c.Context(), t, true, grace)
+			t, st, err := a.carryOut(c.Context(), args[0], r, grace)
 			if err != nil {
 				return err
 			}
@@ -45,4 +34,23 @@ func newRun(a *app) *cobra.Command {
 	patienceFlag(c, a, 5*time.Minute)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the state at the end as JSON")
 	return c
+}
+
+// carryOut submits what path asks for and watches it until it is over.
+func (a *app) carryOut(ctx context.Context, path string, r tuning.Request, grace time.Duration) (*tuning.Tuning, record.State, error) {
+	t, err := tuning.Prepare(ctx, a.World(), path, r)
+	if err != nil {
+		return nil, record.State{}, err
+	}
+	lease, err := t.Lease(ctx, "run")
+	if err != nil {
+		return nil, record.State{}, err
+	}
+	defer lease.Release()
+	fmt.Fprintln(a.Err, "run:", t.Place())
+	if err := a.putOut(ctx, t, r); err != nil {
+		return nil, record.State{}, err
+	}
+	st, err := a.collect(ctx, t, true, grace)
+	return t, st, err
 }

@@ -35,20 +35,7 @@ is put together again.`,
 				r.SpecFile = args[0]
 				return a.render(r, dir, asJSON)
 			}
-			t, err := a.submit(c.Context(), args[0], r)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return a.PrintJSON(submission{Run: t.Place(), ID: t.Run.ID})
-			}
-			fmt.Fprintln(a.Out, t.Place())
-			next := "collect --watch"
-			if r.HandsFree > 0 {
-				next = "status"
-			}
-			fmt.Fprintf(a.Err, "next: %s %s %s\n", a.Program, next, t.Place())
-			return nil
+			return a.detach(c.Context(), args[0], r, asJSON)
 		},
 	}
 	submitFlags(c, &r)
@@ -57,6 +44,24 @@ is put together again.`,
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "render every script into a temporary directory and submit nothing")
 	c.Flags().BoolVar(&asJSON, "json", false, "print run directory and id as JSON")
 	return c
+}
+
+// detach submits, and leaves what follows to others.
+func (a *app) detach(ctx context.Context, path string, r tuning.Request, asJSON bool) error {
+	t, err := a.submit(ctx, path, r)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return a.PrintJSON(submission{Run: t.Place(), ID: t.Run.ID})
+	}
+	fmt.Fprintln(a.Out, t.Place())
+	next := "collect --watch"
+	if r.HandsFree > 0 {
+		next = "status"
+	}
+	fmt.Fprintf(a.Err, "next: %s %s %s\n", a.Program, next, t.Place())
+	return nil
 }
 
 // submission is the answer of submit --json.

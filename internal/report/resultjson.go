@@ -78,7 +78,7 @@ func answerOf(c record.CellState, p record.Policy) Answer {
 
 // unsure is a run that could have been an answer, and ended before its verdict was sure.
 func unsure(o record.Observation) bool {
-	return o.Verdict == record.Unsure && o.Load.Purpose == record.Confirm
+	return o.Verdict == record.Unsure && (o.Load.Purpose == record.Confirm || o.Load.Purpose == record.Verify)
 }
 
 // Units of the numbers whose names do not bear it (as ttft_ms and duration_s do), by those names.

@@ -64,6 +64,9 @@ func Next(q Question) Decision {
 	case AutoTune:
 		return autoTune(q.Policy, byLoad(q.Observed))
 	case Vtune:
+		if q.Policy.Verifies() {
+			return verify(q)
+		}
 		return vtune(q)
 	default:
 		return Decision{Action: GiveUp, Cause: record.CauseAgent, Reason: fmt.Sprintf("this build knows no method %q", q.Policy.Method)}
