@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/notice"
 	"vtune/cmd/vtune/internal/tuning"
 )
 
@@ -14,6 +15,7 @@ func newRun(a *app) *cobra.Command {
 	var r tuning.Request
 	var grace time.Duration
 	var asJSON bool
+	var wish notice.Wish
 	c := &cobra.Command{
 		Use:   "run SPEC|RUN",
 		Short: "submit + collect --watch + summary, for people at a terminal",
@@ -29,6 +31,9 @@ func newRun(a *app) *cobra.Command {
 			}
 			defer lease.Release()
 			fmt.Fprintln(a.Err, "run:", t.Place())
+			if err := wish.Keep(t.Dir, a.Now()); err != nil {
+				return err
+			}
 			if err := a.putOut(c.Context(), t, r); err != nil {
 				return err
 			}
@@ -42,6 +47,7 @@ func newRun(a *app) *cobra.Command {
 	submitFlags(c, &r)
 	graceFlag(c, &grace)
 	patienceFlag(c, a, 5*time.Minute)
+	notifyFlags(c, &wish)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the state at the end as JSON")
 	return c
 }
