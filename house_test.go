@@ -96,6 +96,8 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/tuning": nil, // the composition itself
 	"cmd/vtune/internal/depot": {"cmd/vtune/internal/ending", "cmd/vtune/internal/pool", "internal/bucket", "internal/diag", "internal/fsx", "internal/gcp", "internal/mirror", "internal/record",
 		"internal/report", "internal/shell", "internal/spec", "internal/spec/word", "jobs", "jobs/tpu"},
+	"cmd/vtune/internal/notice": {"cmd/vtune/internal/ending", "cmd/vtune/internal/tuning", "internal/deploy", "internal/diag", "internal/fsx", "internal/proc", "internal/record",
+		"internal/report"},
 	"cmd/vtune/internal/winner": {"cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "internal/deploy", "internal/diag", "internal/fsx", "internal/record",
 		"internal/report", "internal/spec", "internal/spec/sites", "templates"},
 	"cmd/vtune/internal/pool":     {"collect", "internal/diag", "internal/fsx", "internal/mirror", "internal/record", "internal/spec", "jobs", "jobs/tpu"},
@@ -114,7 +116,7 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/live":           {"cmd/vtune/internal/caller", "cmd/vtune/internal/screen", "collect", "collect/doorbell", "internal/diag", "internal/record", "internal/report"},
 	"cmd/vtune/internal/screen":         {"collect", "internal/record", "internal/report", "internal/spec", "jobs"},
 	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/bucket", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/gcp", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "jobs/tpu", "jobs/tpu/zone", "templates"},
-	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
+	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/notice", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
 	"cmd/bench-tuner/internal/contest":  {"cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/load", "internal/record", "internal/search", "internal/sim", "internal/verdict"},
 	"cmd/bench-tuner/internal/scenario": {"internal/record", "internal/sim", "internal/sim/uniform"},
 	"cmd/bench-tuner/internal/table":    {"cmd/bench-tuner/internal/contest", "cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/record", "internal/stat"},
@@ -128,7 +130,7 @@ var edges = map[string][]string{
 // effects are imports from outside that only some packages may have.
 var effects = map[string][]string{
 	"os/exec":                         {"internal/proc", "jobs/local", "jobs/slurm", "cmd/vllm-sim/internal/engine"},
-	"net/http":                        {"cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server", "internal/bucket", "internal/bucket/buckettest", "internal/exam", "internal/gcp", "internal/load", "internal/load/wire", "internal/vllm", "jobs/tpu", "jobs/tpu/tputest", "jobs/tpu/tputest/gate", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/token"},
+	"net/http":                        {"cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server", "cmd/vtune/internal/notice", "internal/bucket", "internal/bucket/buckettest", "internal/exam", "internal/gcp", "internal/load", "internal/load/wire", "internal/vllm", "jobs/tpu", "jobs/tpu/tputest", "jobs/tpu/tputest/gate", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/token"},
 	"text/template":                   {"templates"},
 	"html/template":                   {"internal/report/page"},
 	"github.com/Masterminds/sprig/v3": {"templates"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/notice"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/record"
 )
@@ -16,12 +17,13 @@ func newRun(a *app) *cobra.Command {
 	var r tuning.Request
 	var grace time.Duration
 	var asJSON bool
+	var wish notice.Wish
 	c := &cobra.Command{
 		Use:   "run SPEC|RUN",
 		Short: "submit + collect --watch + summary, for people at a terminal",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, st, err := a.carryOut(c.Context(), args[0], r, grace)
+			t, st, err := a.carryOut(c.Context(), args[0], r, wish, grace)
 			if err != nil {
 				return err
 			}
@@ -32,12 +34,13 @@ func newRun(a *app) *cobra.Command {
 	graceFlag(c, &grace)
 	plainFlag(c, a)
 	patienceFlag(c, a, 5*time.Minute)
+	notifyFlags(c, &wish)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the state at the end as JSON")
 	return c
 }
 
 // carryOut submits what path asks for and watches it until it is over.
-func (a *app) carryOut(ctx context.Context, path string, r tuning.Request, grace time.Duration) (*tuning.Tuning, record.State, error) {
+func (a *app) carryOut(ctx context.Context, path string, r tuning.Request, wish notice.Wish, grace time.Duration) (*tuning.Tuning, record.State, error) {
 	t, err := tuning.Prepare(ctx, a.World(), path, r)
 	if err != nil {
 		return nil, record.State{}, err
@@ -48,6 +51,9 @@ func (a *app) carryOut(ctx context.Context, path string, r tuning.Request, grace
 	}
 	defer lease.Release()
 	fmt.Fprintln(a.Err, "run:", t.Place())
+	if err := wish.Keep(t.Dir, a.Now()); err != nil {
+		return nil, record.State{}, err
+	}
 	if err := a.putOut(ctx, t, r); err != nil {
 		return nil, record.State{}, err
 	}

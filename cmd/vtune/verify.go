@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/notice"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/cmd/vtune/internal/verify"
 )
@@ -14,6 +15,7 @@ func newVerify(a *app) *cobra.Command {
 	var r tuning.Request
 	var w verify.Wish
 	var grace time.Duration
+	var wish notice.Wish
 	var detach, asJSON bool
 	c := &cobra.Command{
 		Use:   "verify RUN",
@@ -30,9 +32,9 @@ func newVerify(a *app) *cobra.Command {
 			switch {
 			case done && !r.Another:
 			case detach:
-				return a.detach(c.Context(), claim.SpecFile, r, asJSON)
+				return a.detach(c.Context(), claim.SpecFile, r, wish, asJSON)
 			default:
-				t, st, err := a.carryOut(c.Context(), claim.SpecFile, r, grace)
+				t, st, err := a.carryOut(c.Context(), claim.SpecFile, r, wish, grace)
 				if err != nil {
 					return err
 				}
@@ -51,5 +53,6 @@ func newVerify(a *app) *cobra.Command {
 	submitFlags(c, &r)
 	graceFlag(c, &grace)
 	patienceFlag(c, a, 5*time.Minute)
+	notifyFlags(c, &wish)
 	return c
 }

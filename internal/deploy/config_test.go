@@ -2,7 +2,9 @@ package deploy_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +30,9 @@ func asVLLM(t interface{ Fatalf(string, ...any) }, text string) (model string, f
 	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
+	if err := root.Decode(new(map[string]any)); err != nil { // two equal keys, of which a reader keeps one
+		t.Fatalf("%v in\n%s", err, text)
+	}
 	content := root.Content[0].Content
 	for i := 0; i+1 < len(content); i += 2 {
 		key, value := content[i].Value, content[i+1]
@@ -37,15 +42,35 @@ func asVLLM(t interface{ Fatalf(string, ...any) }, text string) (model string, f
 		case value.Kind == yaml.SequenceNode:
 			flags = append(flags, "--"+key)
 			for _, item := range value.Content {
-				flags = append(flags, item.Value)
+				flags = append(flags, python(t, item))
 			}
 		case value.Tag == "!!bool" && value.Value == "true":
 			flags = append(flags, "--"+key)
 		default:
-			flags = append(flags, "--"+key, value.Value)
+			flags = append(flags, "--"+key, python(t, value))
 		}
 	}
 	return model, append(flags, typed(t, text)...)
+}
+
+// python is str() of a value: what is read as a number is printed as one, which may not be how it was written.
+func python(t interface{ Fatalf(string, ...any) }, n *yaml.Node) string {
+	var v any
+	if err := n.Decode(&v); err != nil {
+		t.Fatalf("%v", err)
+	}
+	switch v := v.(type) {
+	case string:
+		return v
+	case float64:
+		if v != 0 && (math.Abs(v) < 1e-4 || math.Abs(v) >= 1e16) {
+			return strconv.FormatFloat(v, 'e', -1, 64)
+		}
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case nil:
+		return "None"
+	}
+	return fmt.Sprint(v)
 }
 
 // typed is what the command line in the comments has behind the file.

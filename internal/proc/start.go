@@ -14,11 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Spec is what to start. Stdin is always /dev/null.
+// Spec is what to start.
 type Spec struct {
 	Argv   []string
-	Env    []string // nil: the caller's
-	Dir    string   // "": the caller's
+	Env    []string  // nil: the caller's
+	Dir    string    // "": the caller's
+	Stdin  io.Reader // nil: /dev/null
 	Stdout io.Writer
 	Stderr io.Writer
 
@@ -64,7 +65,7 @@ func Start(s Spec) (*Process, error) {
 		return nil, errors.New("start a process: no command")
 	}
 	cmd := exec.Command(s.Argv[0], s.Argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.Dir, s.Env, s.Stdout, s.Stderr
+	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Dir, s.Env, s.Stdin, s.Stdout, s.Stderr
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
