@@ -87,6 +87,8 @@ var edges = map[string][]string{
 
 	"jobs/tpu/tputest/gate": {},
 
+	"cmd/vtune/internal/screen/screentest": {},
+
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
 	"cmd/bench-tuner":           nil, // a third root: methods against the simulator
@@ -105,7 +107,6 @@ var edges = map[string][]string{
 		"internal/fsx", "internal/proc", "internal/record", "internal/worker", "jobs/local"},
 	"cmd/vtune/internal/reading":        {"cmd/vtune/internal/depot", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "internal/diag", "internal/fsx", "internal/record", "internal/spec"},
 	"cmd/vtune/internal/live":           {"cmd/vtune/internal/caller", "cmd/vtune/internal/screen", "collect", "collect/doorbell", "internal/diag", "internal/record", "internal/report"},
-	"cmd/vtune/internal/screen/screentest": {},
 	"cmd/vtune/internal/screen":         {"collect", "internal/record", "internal/report", "internal/spec", "jobs"},
 	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/bucket", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/gcp", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "jobs/tpu", "jobs/tpu/zone", "templates"},
 	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
