@@ -26,7 +26,7 @@ func TestOnATerminalTheCountIsOneLineThatGivesWayToWhatIsSaid(t *testing.T) {
 	n.Add(1000)
 	program.Close()
 	said, _ := io.ReadAll(person) // ends in an error when the other side is closed
-	const want = "" + // cut before it would wrap
+	const want = "" +             // cut before it would wrap
 		"\rjobs written: 2,000 of 10,000, 2,000 a " +
 		"\rjobs written: 3,000 of 10,000, 2,000 a " +
 		"\rjobs written: 4,000 of 10,000, 2,000 a " +
