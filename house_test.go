@@ -90,6 +90,8 @@ var edges = map[string][]string{
 
 	"jobs/tpu/tputest/gate": {},
 
+	"cmd/vtune/internal/screen/screentest": {},
+
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
 	"cmd/bench-tuner":           nil, // a third root: methods against the simulator
@@ -107,7 +109,7 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/refusal":  {"internal/diag", "internal/record", "internal/spec", "internal/spec/sites", "jobs"},
 	"cmd/vtune/internal/secrets":  {"internal/diag", "internal/shell", "internal/spec"},
 	"cmd/vtune/internal/scripts":  {"collect", "jobs/tpu", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
-	"cmd/vtune/internal/caller":   {"cmd/vtune/internal/tuning", "internal/diag"},
+	"cmd/vtune/internal/caller":   {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
 	"cmd/vtune/internal/backstage": {"cmd/vtune/internal/caller", "cmd/vtune/internal/handsfree", "cmd/vtune/internal/patience", "cmd/vtune/internal/tuning", "internal/agent", "internal/crew", "internal/diag", "internal/exam",
 		"internal/fsx", "internal/proc", "internal/record", "internal/worker", "jobs/local"},
 	"cmd/vtune/internal/verify": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/tuning", "internal/diag", "internal/fsx",

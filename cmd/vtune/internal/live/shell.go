@@ -165,6 +165,8 @@ func (s shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		for text := range strings.Lines(string(msg)) {
 			s.m.warn(s.v.c.Now(), text)
 		}
+	case resumed:
+		return s, tea.ClearScreen
 	case log:
 		if s.m.page == logs {
 			s.m.shown(msg)
@@ -187,7 +189,7 @@ func (s shell) act(a act) tea.Cmd {
 		s.end(ErrInterrupted)
 		return tea.Quit
 	case suspend:
-		return tea.Suspend
+		return pause()
 	case refresh:
 		select {
 		case s.v.refresh <- struct{}{}:

@@ -318,9 +318,9 @@ func (m *model) file() []line {
 	for _, text := range l.lines[max(to-room, 0):to] {
 		all = append(all, line{say(plain, " "+beginning(text, l.right))})
 	}
-	where := "the end, followed"
+	where := "follows its end"
 	if l.above > 0 {
 		where = fmt.Sprintf("%d lines below", l.above)
 	}
-	return m.foot(all, sides(words(faint, " esc: back   tab: next file   arrows, page keys: scroll   end: follow"), words(faint, where+" "), m.width))
+	return m.foot(all, sides(words(faint, " esc: back   tab: next file   arrows, page keys: scroll"), words(faint, where+" "), m.width))
 }

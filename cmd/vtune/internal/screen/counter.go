@@ -49,18 +49,22 @@ func (c *Counter) Add(n int) {
 	c.tell()
 }
 
-// Progress says how far some work is: of total, 0 where that is not known. Other work than before begins anew. An empty what, or a
-// total that is reached, ends it.
+// Progress says how far some work is: of total, 0 where that is not known. Other work than before begins anew. An empty what ends it, and so
+// does a total that is reached. Of several goroutines the slower one's word may come late.
 func (c *Counter) Progress(done, total int, what string) {
 	c.guard.Lock()
 	defer c.guard.Unlock()
-	if what != c.what || done < c.done {
+	if what != c.what {
 		c.end()
 		c.work = work{what: what, since: c.now()}
 	}
-	c.done, c.total = done, total
+	c.done, c.total = max(c.done, done), total
 	if what != "" {
 		c.tell()
+	}
+	if total > 0 && c.done >= total {
+		c.end()
+		c.work = work{}
 	}
 }
 
@@ -81,10 +85,6 @@ func (c *Counter) end() {
 func (c *Counter) tell() {
 	t, ok := c.w.(*Talk)
 	rewrites := ok && t.rewrites()
-	if rewrites && c.total > 0 && c.done >= c.total {
-		c.end()
-		return
-	}
 	now, pause := c.now(), rare
 	if rewrites {
 		pause = often

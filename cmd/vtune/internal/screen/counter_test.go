@@ -51,6 +51,21 @@ func TestWorkOfWhichTheEndIsNotKnownIsCountedAllTheSame(t *testing.T) {
 	}
 }
 
+func TestWorkThatIsDoneDoesNotCountForTheNext(t *testing.T) {
+	c := clock{time.Unix(1e9, 0)}
+	var out bytes.Buffer
+	n := NewCounter(&out, c.now, "", 0)
+	n.Progress(5, 5, "files put up")
+	c.at = c.at.Add(time.Hour)
+	n.Progress(1, 5, "files put up")
+	c.at = c.at.Add(20 * time.Second)
+	n.Progress(3, 5, "files put up")
+	n.Progress(2, 5, "files put up") // from a slower goroutine
+	if out.String() != "files put up: 3 of 5, 0.1 a second, about 10 s\n" {
+		t.Errorf("%q", out.String())
+	}
+}
+
 // What a view takes is not written to the terminal beside it, and nothing but lines comes where there is no terminal.
 func TestWhatIsSaidGoesToTheViewWhileThereIsOne(t *testing.T) {
 	var out, view bytes.Buffer

@@ -137,10 +137,8 @@ func (t *Tuning) fill(ctx context.Context, r Request, source, kept []byte) error
 	if err := t.scripts().Launch(); err != nil {
 		return err
 	}
-	for _, u := range plan.Units {
-		if err := t.scripts().Unit(u, nil); err != nil {
-			return err
-		}
+	if err := t.scripts().Units(plan.Units); err != nil {
+		return err
 	}
 	return fsx.PublishJSON(dir.Run(), t.Run)
 }
