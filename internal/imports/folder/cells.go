@@ -160,7 +160,9 @@ func (s *settling) ofLog(l Log, of int) Run {
 	}
 	switch server := s.server(l.Cell); {
 	case l.Spoke && l.Metrics.Completed > 0:
-		s.judge(&r)
+		if s.judge(&r); server.Failure != nil && !server.Up {
+			s.warn("%s: its requests were answered, although its server did not come up (%s): by another one?", l.File, server.Failure.Message)
+		}
 	case server.Failure != nil:
 		r.invalid(server.Failure.Cause, "the server: "+server.Failure.Message)
 	case server.File != "" && !server.Up:
@@ -168,7 +170,7 @@ func (s *settling) ofLog(l Log, of int) Run {
 	case l.Spoke:
 		s.judge(&r)
 	default:
-		r.invalid(record.CauseClient, strings.TrimSuffix("the client printed no result; its log ends in: "+l.Last, "; its log ends in: "))
+		r.invalid(record.CauseClient, strings.TrimSuffix("the client printed no whole result; its log ends in: "+l.Last, "; its log ends in: "))
 	}
 	return r
 }

@@ -88,7 +88,9 @@ func Settle(f Folder, w Wish) (Tuning, error) {
 	s.tell()
 	s.limit()
 	s.cells()
-	s.workload()
+	if s.Script || len(s.Cells) > 0 { // else there is no mean to be taken, and something else is asked for
+		s.workload()
+	}
 	s.times()
 	if err := s.ps.Err(); err != nil {
 		return s.Tuning, err

@@ -54,12 +54,15 @@ func Import(ctx context.Context, r Request) (*Imported, error) {
 	case err != nil:
 		return nil, diag.Wrap(err, diag.Usage)
 	}
-	for i := range problems {
-		problems[i].Pos.File = filepath.Join(r.Dir, problems[i].Pos.File)
-	}
 	t, err := folder.Settle(f, r.Wish)
+	problems = append(problems, asked(err)...)
+	for i, p := range problems {
+		if p.Pos.File != "" {
+			problems[i].Pos.File = filepath.Join(r.Dir, p.Pos.File)
+		}
+	}
 	if err != nil {
-		return nil, diag.Wrap(with(problems, err), diag.Usage)
+		return nil, diag.Wrap(problems, diag.Usage)
 	}
 	// What is being made stands where scans for runs find no run.json before it is whole.
 	temp, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".tmp-")
@@ -114,13 +117,10 @@ func (r Request) places() (source, out string, err error) {
 	return source, out, nil
 }
 
-// with are what must be known and what could not be read, together: the one may be the other's reason.
-func with(problems diag.Problems, err error) error {
-	var more diag.Problems
-	if !errors.As(err, &more) {
-		return err
-	}
-	return append(problems, more...)
+// asked is what must be known. It is told together with what could not be read, which may be its reason.
+func asked(err error) (ps diag.Problems) {
+	errors.As(err, &ps)
+	return ps
 }
 
 // answer writes the run's answers.
