@@ -34,7 +34,10 @@ var edges = map[string][]string{
 	"internal/report":      {"internal/fsx", "internal/record", "internal/search"},
 	"internal/report/page": {"internal/record", "internal/report"},
 	"internal/vllm":        {"internal/record"},
+	"internal/imports":     {"internal/diag", "internal/record", "internal/vllm"},
 	"internal/spec":        {"internal/diag", "internal/spec/slice", "internal/spec/table", "internal/spec/tree", "internal/spec/word"},
+
+	"internal/imports/folder": {"internal/diag", "internal/imports", "internal/record", "internal/search", "internal/vllm"},
 
 	"internal/sim/uniform":   {"internal/sim"},
 	"internal/report/layout": {"internal/record"},
@@ -116,6 +119,7 @@ var edges = map[string][]string{
 		"internal/record", "internal/search", "internal/spec", "internal/spec/word", "internal/verdict", "jobs"},
 	"cmd/vtune/internal/reading":        {"cmd/vtune/internal/depot", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "internal/diag", "internal/fsx", "internal/record", "internal/spec"},
 	"cmd/vtune/internal/live":           {"cmd/vtune/internal/caller", "cmd/vtune/internal/screen", "collect", "collect/doorbell", "internal/diag", "internal/record", "internal/report"},
+	"cmd/vtune/internal/importing":      {"cmd/vtune/internal/reading", "cmd/vtune/internal/refusal", "cmd/vtune/internal/tuning", "collect/answers", "internal/diag", "internal/fsx", "internal/imports", "internal/imports/folder", "internal/record", "internal/search", "internal/spec", "internal/spec/tree", "jobs"},
 	"cmd/vtune/internal/screen":         {"collect", "internal/record", "internal/report", "internal/spec", "jobs"},
 	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/bucket", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/gcp", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "jobs/tpu", "jobs/tpu/zone", "templates"},
 	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/notice", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},

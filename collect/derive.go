@@ -11,7 +11,7 @@ import (
 
 // Derive is the state that a snapshot implies. Pure: the same records give the same bytes, whoever asks and whenever.
 func Derive(s Snapshot) record.State {
-	st := record.State{Schema: record.Schema, Run: s.Run.ID, Policy: s.Plan.Policy, Ledger: record.Ledger{}}
+	st := record.State{Schema: record.Schema, Run: s.Run.ID, Policy: s.Plan.Policy, Ledger: record.Ledger{}, Warnings: s.Plan.Warnings}
 	byWork := jobsByWork(s)
 	var made [][]record.Observation // by attempt
 	for _, j := range s.Jobs {

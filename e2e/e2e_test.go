@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,7 @@ func TestARealServerIsTunedOnARealCluster(t *testing.T) {
 	jobsRanAsPlanned(t, dir, st)
 	traceIsReal(t, dir, st)
 	configIsRead(t, root, dir)
+	readBackFromItsLogs(t, dir, st, filepath.Join(work, "left"))
 	nothingIsLeft(t, dir, filepath.Join(root, ".cache", "vllm-cpu"))
 	ledger(t, st)
 }
@@ -290,6 +292,45 @@ func jobsRanAsPlanned(t *testing.T, dir record.Dir, st record.State) {
 	for _, name := range []string{"vllm_log_16_256.txt", "bm_log_16_256_requestrate_inf.txt"} {
 		if info, err := os.Stat(filepath.Join(string(dir), name)); err != nil || info.Size() == 0 {
 			t.Errorf("the script's log name %s: %v", name, err)
+		}
+	}
+}
+
+// readBackFromItsLogs imports what the script would have left of the run: what vLLM's client printed must say what it saved, to two decimals.
+func readBackFromItsLogs(t *testing.T, dir record.Dir, st record.State, left string) {
+	t.Helper()
+	if err := os.Mkdir(left, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"result.txt", "bm_log_*", "vllm_log_*"} {
+		paths, _ := filepath.Glob(filepath.Join(string(dir), pattern))
+		for _, path := range paths {
+			data, err := os.ReadFile(path) // through the link
+			if err == nil {
+				err = os.WriteFile(filepath.Join(left, filepath.Base(path)), data, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	imported := read[record.State](t, record.Dir(strings.TrimSpace(command(t, ".", "vtune", "import", left))).State())
+	if imported.Best == nil || imported.Best.Cell != st.Best.Cell || len(imported.Warnings) > 0 ||
+		imported.ServerVersion == "" || !strings.HasPrefix(st.ServerVersion, imported.ServerVersion) { // a log leaves out which build it is
+		t.Errorf("imported: best %+v, version %s, warnings %q", imported.Best, imported.ServerVersion, imported.Warnings)
+	}
+	for i, c := range st.Cells {
+		back := imported.Cells[i]
+		if back.Cell != c.Cell || len(back.Observations) != len(c.Observations) {
+			t.Errorf("%s came back as %s with %d of %d runs", c.ID, back.ID, len(back.Observations), len(c.Observations))
+			continue
+		}
+		for j, o := range c.Observations {
+			near := math.Abs(back.Observations[j].Metrics.E2EL.P99-o.Metrics.E2EL.P99) < 0.006 &&
+				math.Abs(back.Observations[j].Metrics.RequestThroughput-o.Metrics.RequestThroughput) < 0.006
+			if back.Observations[j].Verdict != o.Verdict || !near {
+				t.Errorf("%s at %s came back as %+v, and was %+v", c.ID, o.Load.Rate, back.Observations[j], o)
+			}
 		}
 	}
 }

@@ -42,6 +42,7 @@ Exit codes:
 		newCancel(a),
 		newRepeat(a),
 		newBest(a),
+		newImport(a),
 		newRun(a),
 		newVerify(a),
 		newSchema(a),

@@ -144,6 +144,8 @@ type Plan struct {
 	Cells       []Cell `json:"cells"` // grid order: the order of result.txt
 	Units       []Unit `json:"units"`
 	Counts      Counts `json:"counts"`
+	// Warnings are what a reader of an imported run's numbers must know.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Shape of a run: what a job is.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"vtune/internal/record"
+	"vtune/internal/search"
 )
 
 // Summary is what a person sees at the end of a run: which cells have no answer, where the accelerator's time went, what the
@@ -146,7 +147,7 @@ func (s *summary) notes(st record.State) {
 	if Simulated(st.ServerVersion) {
 		s.line("note", "the engine is a simulation: its numbers say how vtune works, not how fast a machine is")
 	}
-	if st.Best != nil && st.Policy.LimitMS > 0 && st.Policy.Method == "auto_tune" {
+	if st.Best != nil && st.Policy.LimitMS > 0 && st.Policy.Method != search.Vtune {
 		s.line("note", "as in auto_tune.sh, one run of %s decides; its P99 moves from run to run",
 			count(st.Best.Observation.Load.Requests, "request", "requests"))
 	}

@@ -15,6 +15,7 @@ import (
 const (
 	AutoTune = "auto_tune" // follows auto_tune.sh to the letter
 	Vtune    = "vtune"     // brackets, bisects and confirms; see vtune.go
+	Imported = "imported"  // measures nothing: another program did; see imported.go
 )
 
 // Action is what a Decision asks for.
@@ -68,6 +69,8 @@ func Next(q Question) Decision {
 			return verify(q)
 		}
 		return vtune(q)
+	case Imported:
+		return imported(q.Observed)
 	default:
 		return Decision{Action: GiveUp, Cause: record.CauseAgent, Reason: fmt.Sprintf("this build knows no method %q", q.Policy.Method)}
 	}

@@ -21,7 +21,7 @@ type BenchResult struct {
 // null reads as zero. The client writes in place, so a half file is an everyday error and not a reason to panic.
 func ParseBench(data []byte) (BenchResult, error) {
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(pythonNumbers(data), &fields); err != nil {
+	if err := json.Unmarshal(PlainJSON(data), &fields); err != nil {
 		return BenchResult{}, fmt.Errorf("benchmark result: %w", err)
 	}
 	if fields == nil {
@@ -109,9 +109,9 @@ func (r *reader) latency(metric string) record.Latency {
 	return l
 }
 
-// pythonNumbers replaces the bare words that Python writes for numbers JSON does not have. A latency that is not a number says
+// PlainJSON replaces the bare words that Python writes for numbers JSON does not have. A latency that is not a number says
 // nothing, so it becomes null, and the counts beside it tell the story.
-func pythonNumbers(data []byte) []byte {
+func PlainJSON(data []byte) []byte {
 	if !bytes.Contains(data, []byte("NaN")) && !bytes.Contains(data, []byte("Infinity")) {
 		return data
 	}

@@ -27,7 +27,7 @@ func (t *Tuning) Patiently(ctx context.Context, act func() error) error {
 // CancelJobs ends jobs of the run at the scheduler.
 func (t *Tuning) CancelJobs(ctx context.Context, ids []string) error { return t.cancelJobs(ctx, ids) }
 
-// Foreign reports whether the run is another user's.
+// Foreign reports whether nobody here can act on the run.
 func (t *Tuning) Foreign() bool { return t.foreign != nil }
 
 // WriteLink writes the script of a link of the chain.

@@ -191,9 +191,8 @@ func (t *Tuning) followed(follow []collect.FollowUp) (cells, others []record.Job
 	return cells, others, known
 }
 
-// Seen maps the scheduler's answer to the run's jobs. It is what collect is handed as Look, but where a pool has to act on what it sees
-// (see CollectorIn): this only looks. A status counts only with the id
-// that was recorded for its unit: a duplicate under the same name, left by an answer that was lost, is not the job.
+// Seen maps the scheduler's answer to the run's jobs. Collect is handed it as Look, but where a pool has to act on what it sees. A status
+// counts only with the id that was recorded for its unit: a duplicate under the same name, left by an answer that was lost, is not the job.
 func (t *Tuning) Seen(ctx context.Context) ([]collect.Seen, error) {
 	if t.depot != nil {
 		seen, err := t.depot.See(ctx)

@@ -3,6 +3,7 @@
 package tuning
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,7 +73,7 @@ type Tuning struct {
 	written   string          // the spec's file as the user named it; empty where a run was opened by its folder
 	depot     *depot.Depot    // of a run in a bucket; nil: its directory is all there is
 	lost      <-chan struct{} // closed when the lease is another's
-	foreign   error           // set where the run belongs to another user, who alone can submit its jobs
+	foreign   error           // why nobody here can act on the run: it is another user's, or was imported
 }
 
 // Open reads a run back, by its directory or by its place in a bucket. The effective spec is read, not the user's file: what a run
@@ -110,6 +111,7 @@ func (t *Tuning) equip(ctx context.Context) (err error) {
 	if t.Run.Bucket != "" {
 		return t.equipDepot(ctx)
 	}
+	t.foreign = cmp.Or(t.foreign, refusal.Imported(t.Run, t.Dir, t.world.Program))
 	t.scheduler, err = newScheduler(secrets.Without(env, t.spec), t.Dir, t.Run, t.spec.Site)
 	return err
 }
@@ -153,7 +155,7 @@ func newScheduler(env []string, dir record.Dir, run record.Run, site spec.Site) 
 	case "local":
 		return local.New(local.Config{Dir: dir.Scheduler(), Program: []string{dir.Agent()}, Env: env, Slots: run.Slots}), nil
 	}
-	return nil, fmt.Errorf("run %s: unknown scheduler %q", run.ID, run.Scheduler)
+	return refusal.Scheduler(run)
 }
 
 // submitter asks the scheduler what it can do and returns the protocol's executor for this run.
