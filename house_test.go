@@ -99,7 +99,7 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/patience": {"collect", "jobs"},
 	"cmd/vtune/internal/refusal":  {"internal/diag", "internal/record", "internal/spec", "internal/spec/sites", "jobs"},
 	"cmd/vtune/internal/secrets":  {"internal/diag", "internal/shell", "internal/spec"},
-	"cmd/vtune/internal/scripts":  {"collect", "jobs/tpu", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
+	"cmd/vtune/internal/scripts":  {"collect", "internal/diag", "jobs/tpu", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
 	"cmd/vtune/internal/caller":   {"cmd/vtune/internal/tuning", "internal/diag"},
 	"cmd/vtune/internal/backstage": {"cmd/vtune/internal/caller", "cmd/vtune/internal/handsfree", "cmd/vtune/internal/patience", "cmd/vtune/internal/tuning", "internal/agent", "internal/crew", "internal/diag", "internal/exam",
 		"internal/fsx", "internal/proc", "internal/record", "internal/worker", "jobs/local"},
