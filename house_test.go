@@ -126,7 +126,7 @@ var effects = map[string][]string{
 	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/table", "internal/spec/tree"},
 	"github.com/fsnotify/fsnotify":    {"collect/doorbell"},
 	"github.com/spf13/cobra":          {"cmd/vtune", "cmd/vtune/internal/backstage"},
-	"github.com/spf13/pflag":          {"cmd/vtune", "cmd/vllm-sim"},
+	"github.com/spf13/pflag":          {"cmd/vtune", "cmd/vtune/internal/backstage", "cmd/vllm-sim"},
 	"golang.org/x/term":               {"cmd/vtune/internal/screen"},
 }
 
