@@ -13,7 +13,9 @@ import (
 )
 
 // base is how files of a target are called, but for their ends.
-func (r *release) base(t target) string { return fmt.Sprintf("vtune_%s_%s_%s", r.version, t.os, t.arch) }
+func (r *release) base(t target) string {
+	return fmt.Sprintf("vtune_%s_%s_%s", r.version, t.os, t.arch)
+}
 
 // build makes the program for a target once.
 func (r *release) build(ctx context.Context, work string, t target) (path string, err error) {
@@ -74,6 +76,11 @@ func (r *release) target(ctx context.Context, work string, t target, pages strin
 		}
 	}
 	entries = append(entries, entry{"man", filepath.Join(pages, "vtune", "man"), 0o644}, entry{"completions", filepath.Join(pages, "vtune", "completions"), 0o644})
+	others := filepath.Join(work, t.os+"-"+t.arch, "licenses")
+	if err := licenses(ctx, program, others); err != nil {
+		return err
+	}
+	entries = append(entries, entry{"licenses", others, 0o644})
 	archive, err := pack(r.base(t), entries, r.time)
 	if err != nil {
 		return err
@@ -81,25 +88,24 @@ func (r *release) target(ctx context.Context, work string, t target, pages strin
 	if err := os.WriteFile(filepath.Join(r.out, r.base(t)+".tar.gz"), archive, 0o644); err != nil {
 		return err
 	}
-	if err := r.materials(ctx, t, program); err != nil {
+	bill, err := materials(r.version, t, program)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(r.out, r.base(t)+".cdx.json"), bill, 0o644); err != nil {
 		return err
 	}
 	if t.os == "linux" {
-		return r.packages(ctx, t, program, pages)
+		return r.packages(ctx, t, program, pages, others)
 	}
 	return nil
 }
 
-// materials is the bill of what was built into a program, from what Go has noted in the program itself.
-func (r *release) materials(ctx context.Context, t target, program string) error {
-	return tool(ctx, "cyclonedx-gomod", "bin", "-json", "-std", "-licenses", "-noserial", "-notimestamp", "-version", r.version,
-		"-output", filepath.Join(r.out, r.base(t)+".cdx.json"), program).Run()
-}
-
-func (r *release) packages(ctx context.Context, t target, program, pages string) error {
+// packages are for package managers; tools/nfpm.yaml says what is in them.
+func (r *release) packages(ctx context.Context, t target, program, pages, others string) error {
 	for _, packager := range []string{"deb", "rpm"} {
-		cmd := tool(ctx, "nfpm", "package", "--config", "tools/nfpm.yaml", "--packager", packager, "--target", r.out+"/")
-		cmd.Env = append(os.Environ(), "VERSION="+r.version, "ARCH="+t.arch, "PROGRAM="+program, "PAGES="+pages,
+		cmd := command(ctx, "go", "tool", "-modfile=tools/go.mod", "nfpm", "package", "--config", "tools/nfpm.yaml", "--packager", packager, "--target", r.out+"/")
+		cmd.Env = append(os.Environ(), "VERSION="+r.version, "ARCH="+t.arch, "PROGRAM="+program, "PAGES="+pages, "LICENSES="+others,
 			"SOURCE_DATE_EPOCH="+strconv.FormatInt(r.time.Unix(), 10))
 		cmd.Stdout = nil
 		if err := cmd.Run(); err != nil {
@@ -107,11 +113,6 @@ func (r *release) packages(ctx context.Context, t target, program, pages string)
 		}
 	}
 	return nil
-}
-
-// tool is a program of this module, in the version that go.mod pins.
-func tool(ctx context.Context, name string, args ...string) *exec.Cmd {
-	return command(ctx, "go", append([]string{"tool", "-modfile=tools/go.mod", name}, args...)...)
 }
 
 func command(ctx context.Context, name string, args ...string) *exec.Cmd {
