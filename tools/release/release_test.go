@@ -26,12 +26,12 @@ import (
 const tag = "v0.1.0"
 
 // checkout is a clone of this repository's last commit, with a tag, in which no file has the time or the group's rights that it has in another.
-func checkout(t *testing.T, mask int, at time.Time) string {
+func checkout(t *testing.T, source string, mask int, at time.Time) string {
 	t.Helper()
 	old := syscall.Umask(mask)
 	defer syscall.Umask(old)
 	dir := filepath.Join(t.TempDir(), "vtune")
-	git(t, ".", "clone", "-q", "../..", dir)
+	git(t, ".", "clone", "-q", source, dir)
 	git(t, dir, "tag", "-f", tag)
 	if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || strings.Contains(path, "/.git/") {
@@ -55,6 +55,10 @@ func git(t *testing.T, dir string, args ...string) {
 
 // Whoever checks the commit out gets these bytes: elsewhere, at another time, in another time zone.
 func TestAReleaseIsTheSameFromTwoCheckouts(t *testing.T) {
+	source, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var made [2]map[string][]byte
 	for i, c := range []struct {
 		zone string
@@ -64,7 +68,7 @@ func TestAReleaseIsTheSameFromTwoCheckouts(t *testing.T) {
 		{"UTC", 0o022, time.Unix(1_000_000_000, 0)},
 		{"Asia/Tokyo", 0o027, time.Unix(1_700_000_000, 0)},
 	} {
-		dir := checkout(t, c.mask, c.at)
+		dir := checkout(t, source, c.mask, c.at)
 		t.Chdir(dir)
 		t.Setenv("TZ", c.zone)
 		t.Setenv("TMPDIR", t.TempDir())
