@@ -15,7 +15,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -35,7 +34,6 @@ func main() {
 	out := flag.String("out", "dist", "directory to write into; what it has is removed")
 	only := flag.String("targets", "", "instead of all: a list such as linux/amd64,darwin/arm64")
 	flag.Parse()
-	syscall.Umask(0o022) // packages have some modes as they are found
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, *version, *out, *only); err != nil {

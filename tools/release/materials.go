@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/CycloneDX/cyclonedx-go"
@@ -84,57 +83,54 @@ func hashOf(m *debug.Module) (*[]cyclonedx.Hash, error) {
 
 var licenseName = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents)([.-].*)?$`)
 
-// licenses copies into dir what the modules of a program, and Go itself, want to be given on with it.
-func licenses(ctx context.Context, program, dir string) error {
+// licenses is what the modules of a program, and Go itself, want to be given on with it, in one text.
+func licenses(ctx context.Context, program string) ([]byte, error) {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	goroot, err := output(ctx, "go", "env", "GOROOT")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	from := map[string]string{"go": goroot}
 	args := []string{"list", "-m", "-f", "{{.Path}}\t{{.Dir}}"}
 	for _, m := range info.Deps {
 		args = append(args, m.Path)
 	}
 	list, err := output(ctx, "go", args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for line := range strings.Lines(list) {
+	var b bytes.Buffer
+	b.WriteString("What vtune is built from, and under which terms: Go and its standard library, and these modules.\n")
+	for line := range strings.Lines("Go\t" + goroot + "\n" + list + "\n") {
 		module, folder, _ := strings.Cut(strings.TrimSpace(line), "\t")
-		from[module] = folder
-	}
-	for module, folder := range from {
-		if err := copyLicenses(folder, filepath.Join(dir, filepath.FromSlash(module))); err != nil {
-			return fmt.Errorf("%s: %w", module, err)
+		if err := licensesOf(&b, module, folder); err != nil {
+			return nil, fmt.Errorf("%s: %w", module, err)
 		}
 	}
-	return nil
+	return b.Bytes(), nil
 }
 
-func copyLicenses(from, to string) error {
-	files, err := os.ReadDir(from)
+func licensesOf(b *bytes.Buffer, module, folder string) error {
+	files, err := os.ReadDir(folder)
 	if err != nil {
 		return err
 	}
-	files = slices.DeleteFunc(files, func(f os.DirEntry) bool { return !f.Type().IsRegular() || !licenseName.MatchString(f.Name()) })
-	if len(files) == 0 {
-		return errors.New("it has no license: nothing that it is in may be given on")
-	}
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return err
-	}
+	found := false
 	for _, f := range files {
-		data, err := os.ReadFile(filepath.Join(from, f.Name()))
+		if !f.Type().IsRegular() || !licenseName.MatchString(f.Name()) {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(folder, f.Name()))
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(to, f.Name()), data, 0o644); err != nil {
-			return err
-		}
+		fmt.Fprintf(b, "\n%s\n%s: %s\n\n%s\n", strings.Repeat("=", 80), module, f.Name(), bytes.TrimRight(text, "\n"))
+		found = true
+	}
+	if !found {
+		return errors.New("it has no license: nothing that it is in may be given on")
 	}
 	return nil
 }

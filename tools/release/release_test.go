@@ -155,7 +155,7 @@ func checkArchive(t *testing.T, data []byte) {
 	}
 	for name, want := range map[string]fs.FileMode{
 		"vtune": 0o755, "LICENSE": 0o644, "NOTICE": 0o644, "README.md": 0o644, "CHANGELOG.md": 0o644, "man/vtune-submit.1": 0o644, "completions/_vtune": 0o644,
-		"docs/methods.md": 0o644, "examples/cpu-tiny/spec.yaml": 0o644, "licenses/go/LICENSE": 0o644, "licenses/github.com/spf13/cobra/LICENSE.txt": 0o644,
+		"docs/methods.md": 0o644, "examples/cpu-tiny/spec.yaml": 0o644, "LICENSES": 0o644,
 	} {
 		if modes[name] != want {
 			t.Errorf("%s has mode %v", name, modes[name])
@@ -198,15 +198,15 @@ func checkBill(t *testing.T, data []byte) {
 
 // installed is what both packages have, by path: how it may be used, and what a link points to.
 var installed = map[string]string{
-	"/usr/bin/vtune":                                    "-rwxr-xr-x",
-	"/usr/bin/vllm-tune":                                "-> vtune",
-	"/usr/share/man/man1/vtune-submit.1":                "-rw-r--r--",
-	"/usr/share/man/man1/vllm-tune-submit.1":            "-rw-r--r--",
-	"/usr/share/bash-completion/completions/vllm-tune":  "-rw-r--r--",
-	"/usr/share/fish/vendor_completions.d/vtune.fish":   "-rw-r--r--",
-	"/usr/share/doc/vllm-tune/copyright":                "-rw-r--r--",
-	"/usr/share/doc/vllm-tune/licenses/go/LICENSE":      "-rw-r--r--",
-	"/usr/share/doc/vllm-tune/licenses/dario.cat/mergo": "drwxr-xr-x",
+	"/usr/bin/vtune":                                   "-rwxr-xr-x",
+	"/usr/bin/vllm-tune":                               "-> vtune",
+	"/usr/share/man/man1/vtune-submit.1":               "-rw-r--r--",
+	"/usr/share/man/man1/vllm-tune-submit.1":           "-rw-r--r--",
+	"/usr/share/bash-completion/completions/vllm-tune": "-rw-r--r--",
+	"/usr/share/fish/vendor_completions.d/vtune.fish":  "-rw-r--r--",
+	"/usr/share/doc/vllm-tune/copyright":               "-rw-r--r--",
+	"/usr/share/doc/vllm-tune/LICENSES":                "-rw-r--r--",
+	"/usr/share/man/man1":                              "drwxr-xr-x",
 }
 
 func checkRPM(t *testing.T, data []byte) {

@@ -76,11 +76,15 @@ func (r *release) target(ctx context.Context, work string, t target, pages strin
 		}
 	}
 	entries = append(entries, entry{"man", filepath.Join(pages, "vtune", "man"), 0o644}, entry{"completions", filepath.Join(pages, "vtune", "completions"), 0o644})
-	others := filepath.Join(work, t.os+"-"+t.arch, "licenses")
-	if err := licenses(ctx, program, others); err != nil {
+	terms, err := licenses(ctx, program)
+	if err != nil {
 		return err
 	}
-	entries = append(entries, entry{"licenses", others, 0o644})
+	others := filepath.Join(work, t.os+"-"+t.arch, "LICENSES")
+	if err := os.WriteFile(others, terms, 0o644); err != nil {
+		return err
+	}
+	entries = append(entries, entry{"LICENSES", others, 0o644})
 	archive, err := pack(r.base(t), entries, r.time)
 	if err != nil {
 		return err
