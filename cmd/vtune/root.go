@@ -11,8 +11,8 @@ import (
 	"vtune/internal/diag"
 )
 
-// version is set by the linker for releases.
-var version = "0.1.0-dev"
+// version is set by the linker where Go itself cannot know it; see caller.Built.
+var version string
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
@@ -28,7 +28,7 @@ RUN is a run's directory, or its gs:// URL, as submit prints it. stdout is the a
 
 Exit codes:
 ` + exitTable(),
-		Version:       version,
+		Version:       a.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

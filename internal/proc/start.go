@@ -64,6 +64,9 @@ func Start(s Spec) (*Process, error) {
 	if len(s.Argv) == 0 {
 		return nil, errors.New("start a process: no command")
 	}
+	if err := able(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", s.Argv[0], err)
+	}
 	cmd := exec.Command(s.Argv[0], s.Argv[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Dir, s.Env, s.Stdin, s.Stdout, s.Stderr
 	if cmd.Env == nil {
@@ -75,11 +78,11 @@ func Start(s Spec) (*Process, error) {
 	cmd.WaitDelay = pipeDelay
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !s.Session, Setsid: s.Session}
 	if s.DieWithCaller {
-		cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM
+		dieWithCaller(cmd.SysProcAttr)
 	}
 	p := &Process{done: make(chan struct{})}
 	started := make(chan error, 1)
-	go p.run(cmd, started)
+	go p.run(cmd, s.DieWithCaller, started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.Argv[0], err)
 	}
@@ -88,8 +91,8 @@ func Start(s Spec) (*Process, error) {
 
 // run starts and awaits the command on one goroutine. For the kernel the "caller" of DieWithCaller is the thread that forked,
 // and Go ends idle threads, so that thread is kept until the child has ended.
-func (p *Process) run(cmd *exec.Cmd, started chan<- error) {
-	if cmd.SysProcAttr.Pdeathsig != 0 {
+func (p *Process) run(cmd *exec.Cmd, dieWithCaller bool, started chan<- error) {
+	if dieWithCaller {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 	}
