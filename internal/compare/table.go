@@ -3,6 +3,7 @@ package compare
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"vtune/internal/record"
@@ -14,27 +15,39 @@ type table struct {
 	o    Options
 	rows []Row
 	rest []Row // that do not decide
+	inB  map[string]record.CellState
 }
 
 func (t *table) build() {
+	t.inB = byID(t.b)
 	for _, m := range Metrics {
 		if t.o.Metric != "" && t.o.Metric != m {
 			continue
 		}
 		switch m {
 		case Throughput:
-			t.each(m, "throughput at inf", throughput, throughput)
+			t.each(m, "throughput at inf", throughput)
 		case Rate:
-			if len(t.a.Policy.SLOs()) > 0 && len(t.b.Policy.SLOs()) > 0 {
-				t.each(m, "request rate at the limit",
-					func(c record.CellState) *estimate { return feasible(c, t.a.Policy) },
-					func(c record.CellState) *estimate { return feasible(c, t.b.Policy) })
-			}
+			t.each(m, "request rate shown", feasible)
 		case Latency:
 			t.latencies()
 		}
 	}
+	// Where no winner was measured in both, what was decides: there is no other evidence.
+	if !slices.ContainsFunc(t.rows, func(r Row) bool { return r.P != nil }) {
+		for i := range t.rest {
+			t.rest[i].Decides = t.rest[i].P != nil
+		}
+		slices.SortStableFunc(t.rest, func(a, b Row) int { return last(a.Decides) - last(b.Decides) })
+	}
 	t.rows = append(t.rows, t.rest...)
+}
+
+func last(decides bool) int {
+	if decides {
+		return 0
+	}
+	return 1
 }
 
 // winners reports whether a cell won in either run. Both ways round it is the same question.
@@ -42,29 +55,24 @@ func (t *table) winners(id string) bool {
 	return t.a.Best != nil && t.a.Best.Cell.ID == id || t.b.Best != nil && t.b.Best.Cell.ID == id
 }
 
-// each is a metric of every cell, of the winners against each other, and of all cells together.
-func (t *table) each(m Metric, what string, ofA, ofB func(record.CellState) *estimate) {
+// each is a metric of every cell, and of all cells together.
+func (t *table) each(m Metric, what string, of func(record.CellState) *estimate) {
 	var as, bs []estimate
-	inB := byID(t.b)
 	for _, c := range t.a.Cells {
-		other, common := inB[c.ID]
+		other, common := t.inB[c.ID]
 		if !common {
 			continue
 		}
-		a, b := ofA(c), ofB(other)
+		a, b := of(c), of(other)
 		if a != nil && b != nil {
 			as, bs = append(as, *a), append(bs, *b)
 		}
-		if won := t.winners(c.ID); won || a != nil && b != nil {
+		// What a winner could be shown to hold is in its run's line; it cannot be tested alone.
+		if decides := t.winners(c.ID) && m != Rate; decides || a != nil && b != nil {
 			r := t.row(m, what, "req/s", a, b)
-			r.Cell, r.Decides = c.ID, won
+			r.Cell, r.Decides = c.ID, decides
 			t.add(r)
 		}
-	}
-	if t.a.Best != nil && t.b.Best != nil && t.a.Best.Cell.ID != t.b.Best.Cell.ID && t.answers(m) {
-		r := t.row(m, what, "req/s", ofA(byID(t.a)[t.a.Best.Cell.ID]), ofB(inB[t.b.Best.Cell.ID]))
-		r.Cell, r.CellB, r.Decides = t.a.Best.Cell.ID, t.b.Best.Cell.ID, true
-		t.add(r)
 	}
 	if len(as) >= fewestPairs {
 		r := Row{Metric: m, What: what, Unit: "req/s", Cells: len(as), Decides: true, Outcome: Noise}
@@ -73,30 +81,34 @@ func (t *table) each(m Metric, what string, ofA, ofB func(record.CellState) *est
 	}
 }
 
-// answers reports whether a metric is what cells are chosen by.
-func (t *table) answers(m Metric) bool { return (m == Rate) == (len(t.a.Policy.SLOs()) > 0) }
+// beyond is how far outside of the rates that both runs measured a run still says something about those in between.
+var beyond = math.Log(1.1)
 
 // latencies are those of every cell at a rate in the middle of what both runs measured: one that is chosen by the rates alone.
 func (t *table) latencies() {
-	inB := byID(t.b)
 	for _, l := range t.a.Policy.SLOs() {
+		what, _, _ := strings.Cut(l.String(), " <=")
 		for _, c := range t.a.Cells {
-			other, common := inB[c.ID]
-			if !common {
-				continue
-			}
-			a, b := fit(c, l), fit(other, l)
-			if a == nil || b == nil {
-				continue // the rate at the limit says why
-			}
-			from, to := max(a.from, b.from), min(a.to, b.to)
-			if from > to {
-				continue
-			}
+			ra, rb := runsAt(c, l), runsAt(t.inB[c.ID], l)
+			fromA, toA := span(ra)
+			fromB, toB := span(rb)
+			from, to := max(fromA, fromB), min(toA, toB)
+			decides := t.winners(c.ID)
+			var a, b *estimate
 			at := (from + to) / 2
-			what := strings.TrimSuffix(strings.SplitN(l.String(), " <=", 2)[0], " ")
-			r := t.row(Latency, what, "ms", a.latencyAt(at), b.latencyAt(at))
-			r.Cell, r.Decides, r.At = c.ID, t.winners(c.ID), math.Exp(at)
+			if from <= to {
+				if fa, fb := fit(ra, from-beyond, to+beyond), fit(rb, from-beyond, to+beyond); fa != nil && fb != nil {
+					a, b = fa.latencyAt(at), fb.latencyAt(at)
+				}
+			}
+			if a == nil && !(decides && len(ra) > 0 && len(rb) > 0) {
+				continue
+			}
+			r := t.row(Latency, what, "ms", a, b)
+			r.Cell, r.Decides = c.ID, decides
+			if a != nil {
+				r.At = math.Exp(at)
+			}
 			t.add(r)
 		}
 	}
@@ -113,11 +125,9 @@ func (t *table) add(r Row) {
 // row is one pair of estimates, either of which may be missing.
 func (t *table) row(m Metric, what, unit string, a, b *estimate) Row {
 	r := Row{Metric: m, What: what, Unit: unit, A: t.value(a), B: t.value(b), Outcome: Noise}
-	switch missing := map[bool]string{true: "A", false: "B"}[a == nil]; {
-	case a == nil && b == nil:
-		r.Why = "neither run measured it: " + needed(m)
+	switch {
 	case a == nil || b == nil:
-		r.Why = missing + " has not measured it: " + needed(m)
+		r.Why = needed(m)
 	case !a.tested() || !b.tested():
 		change := math.Expm1(b.log - a.log)
 		r.Change = &change
@@ -128,12 +138,12 @@ func (t *table) row(m Metric, what, unit string, a, b *estimate) Row {
 	return r
 }
 
-// needed is what a test wants.
+// needed is what a test wants of either run.
 func needed(m Metric) string {
-	if m == Throughput {
-		return "need a run of all requests at once"
+	if m == Latency {
+		return fmt.Sprintf("need >= %d runs of the cell's own server at rates that both runs have in common", fewestRuns)
 	}
-	return fmt.Sprintf("need >= %d runs of its own server at different rates about the limit", fewestRuns)
+	return "need a run of all requests at once on the cell's own server"
 }
 
 func (r *Row) tested(t tested) { r.Change, r.Low, r.High, r.P = &t.change, &t.low, &t.high, &t.p }

@@ -60,7 +60,8 @@ func (c Comparison) Text() string {
 	if n := c.hidden(); n > 0 {
 		fmt.Fprintf(&b, "and %d rows of other cells without a change beyond noise (all are in --format json)\n", n)
 	}
-	b.WriteString("\n* decides, with the others so marked. p is adjusted for their number (Holm); n are batches of a throughput, else runs.\n")
+	b.WriteString("\n" + layout.Broken("* decides, with the others so marked. Intervals are "+fmt.Sprintf("%g", 100*(1-c.Alpha))+
+		" % ones, each by itself; p is adjusted for the number of tests (Holm); n are batches of a throughput, else runs.", 2))
 	for _, w := range c.notes() {
 		b.WriteString(layout.Broken(w, 9))
 	}
@@ -195,7 +196,7 @@ func (c Comparison) grid() [][]string {
 		}
 		change, p := layout.Unknown, ""
 		if r.P != nil {
-			p = fmt.Sprintf("p=%s", pText(*r.Holm))
+			p = "p" + pText(*r.Holm)
 			if r.A != nil && r.B != nil {
 				p += fmt.Sprintf(" n=%d+%d", r.A.N, r.B.N)
 			}
@@ -222,5 +223,5 @@ func pText(p float64) string {
 	if p < 0.001 {
 		return "<0.001"
 	}
-	return fmt.Sprintf("%.3f", p)
+	return fmt.Sprintf("=%.3f", p)
 }
