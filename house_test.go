@@ -28,7 +28,7 @@ var edges = map[string][]string{
 	"internal/load":        {"internal/load/wire", "internal/stat"},
 	"internal/load/wire":   {},
 	"internal/record":      {},
-	"internal/compare":     {"internal/record", "internal/report", "internal/report/layout", "internal/search", "internal/spec"},
+	"internal/compare":     {"internal/diag", "internal/record", "internal/report", "internal/report/layout", "internal/search", "internal/spec"},
 	"internal/search":      {"internal/record", "internal/verdict"},
 	"internal/verdict":     {"internal/record", "internal/stat"},
 	"internal/report":      {"internal/fsx", "internal/record", "internal/search"},

@@ -31,6 +31,7 @@ import (
 	"slices"
 	"strings"
 
+	"vtune/internal/diag"
 	"vtune/internal/record"
 	"vtune/internal/report"
 	"vtune/internal/search"
@@ -47,9 +48,25 @@ type Side struct {
 // Options of a comparison.
 type Options struct {
 	Alpha     float64 // probability of calling equal runs different, over all tests that decide
-	Tolerance float64 // a smaller change is never a failure, relative
+	Tolerance Share   // a smaller change is never a failure
+	Format    string  // of Print
 	Metric    Metric  // only this; empty: all
 	Force     bool    // compare what is not comparable, and say so
+}
+
+// Check is a usage error where an option has a value that it cannot have.
+func (o Options) Check() error {
+	switch {
+	case !(o.Alpha > 0 && o.Alpha < 1):
+		return diag.Errorf(diag.Usage, "--alpha is %v: it is a probability above 0 and below 1", o.Alpha)
+	case !(o.Tolerance >= 0 && o.Tolerance < 1):
+		return diag.Errorf(diag.Usage, "--tolerance is %v: it is a share from 0 to below 1", o.Tolerance)
+	case o.Metric != "" && !slices.Contains(Metrics, o.Metric):
+		return diag.Errorf(diag.Usage, "--metric is %q: there is throughput, rate and latency", o.Metric)
+	case o.Format != "" && !slices.Contains(Formats, o.Format):
+		return diag.Errorf(diag.Usage, "--format is %q: there is text, markdown and json", o.Format)
+	}
+	return nil
 }
 
 // Metric is what is compared.
@@ -81,7 +98,7 @@ type Comparison struct {
 	A         Run     `json:"a"`
 	B         Run     `json:"b"`
 	Alpha     float64 `json:"alpha"`
-	Tolerance float64 `json:"tolerance"`
+	Tolerance Share   `json:"tolerance"`
 	// Reasons are why the outcome is not noise, one sentence each.
 	Reasons  []string     `json:"reasons"`
 	Changed  []Change     `json:"changed"`            // what is not the same, beside what was measured
@@ -155,7 +172,7 @@ func Compare(a, b Side, o Options) (Comparison, error) {
 		Reasons: []string{}, Changed: changes(a, b), Answers: answers(a.State, b.State), Rows: []Row{},
 	}
 	if c.Forced = apart(a, b, o.Metric); len(c.Forced) > 0 && !o.Force {
-		return c, Incomparable{c.Forced, true, o.Metric != Throughput && len(apart(a, b, Throughput)) == 0}
+		return c, incomparable(Incomparable{c.Forced, true, o.Metric != Throughput && len(apart(a, b, Throughput)) == 0})
 	}
 	for _, s := range []struct {
 		name string
@@ -173,7 +190,7 @@ func Compare(a, b Side, o Options) (Comparison, error) {
 	c.Rows = t.rows
 	c.judge(a.State, b.State)
 	if !c.decided() && c.Outcome == Noise {
-		return c, Incomparable{Why: append([]string{"nothing that decides was measured in both"}, t.reasons()...)}
+		return c, incomparable(Incomparable{Why: append([]string{"nothing that decides was measured in both"}, t.reasons()...)})
 	}
 	c.resolution()
 	return c, nil
@@ -194,16 +211,19 @@ func (e Incomparable) Error() string {
 	return "the runs cannot be compared: " + strings.Join(e.Why, "; ")
 }
 
-// Hints are what can be done about it.
-func (e Incomparable) Hints() []string {
-	var all []string
-	if e.Throughput {
-		all = append(all, "--metric throughput compares what no limit has a part in")
+// incomparable is a usage error with what can be done about it.
+func incomparable(e Incomparable) error {
+	var hints []string
+	switch {
+	case e.Throughput:
+		hints = append(hints, "--metric throughput compares what no limit has a part in")
+	case !e.Asked:
+		hints = append(hints, "method vtune measures intervals; prune: none measures every cell to its end")
 	}
 	if e.Asked {
-		return append(all, "--force compares them all the same")
+		hints = append(hints, "--force compares them all the same")
 	}
-	return append(all, "method vtune measures intervals; prune: none measures every cell to its end")
+	return diag.Wrap(e, diag.Usage, hints...)
 }
 
 func runOf(s Side) Run {
@@ -231,7 +251,7 @@ func (c *Comparison) judge(a, b record.State) {
 	worse, better := []string{}, []string{}
 	for _, r := range c.Rows {
 		switch {
-		case !r.Decides || r.Outcome == Noise || math.Abs(*r.Change) <= c.Tolerance:
+		case !r.Decides || r.Outcome == Noise || math.Abs(*r.Change) <= float64(c.Tolerance):
 		case r.Outcome == Worse:
 			worse = append(worse, r.sentence())
 		default:

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"vtune/collect"
+	"vtune/internal/diag"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/internal/spec"
@@ -242,7 +243,7 @@ func TestASmallChangeIsNeverAFailure(t *testing.T) {
 	a := w.state()
 	w.pace = 1.2
 	b := w.state()
-	for tolerance, want := range map[float64]Outcome{0.02: Worse, 0.99: Noise} {
+	for tolerance, want := range map[Share]Outcome{0.02: Worse, 0.99: Noise} {
 		c, err := Compare(side(a), side(b), Options{Alpha: 0.05, Tolerance: tolerance})
 		if err != nil || c.Outcome != want {
 			t.Errorf("tolerance %v: %s %v, %v", tolerance, c.Outcome, c.Reasons, err)
@@ -294,7 +295,7 @@ func TestRunsOfDifferentQuestionsAreNotCompared(t *testing.T) {
 		change(b.Spec)
 		_, err := Compare(a, b, usual)
 		var e Incomparable
-		if !errors.As(err, &e) || !strings.Contains(err.Error(), what) || len(e.Hints()) == 0 {
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), what) || diag.CodeOf(err) != diag.Usage || len(diag.HintsOf(err)) == 0 {
 			t.Errorf("%s: %v", what, err)
 		}
 		forced := usual
@@ -349,14 +350,31 @@ func TestHolmIsTheTextbooks(t *testing.T) {
 }
 
 func TestAShareIsReadInBothForms(t *testing.T) {
-	for s, want := range map[string]float64{"2%": 0.02, "0.02": 0.02, " 0.5 % ": 0.005, "0": 0} {
-		if got, err := Share(s); err != nil || math.Abs(got-want) > 1e-12 {
-			t.Errorf("%q: %v, %v", s, got, err)
+	for text, want := range map[string]float64{"2%": 0.02, "0.02": 0.02, " 0.5 % ": 0.005, "0": 0} {
+		var got, again Share
+		if err := got.Set(text); err != nil || math.Abs(float64(got)-want) > 1e-12 {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+		if err := again.Set(got.String()); err != nil || again != got {
+			t.Errorf("%s is read as %s, %v", got, again, err)
 		}
 	}
-	for _, s := range []string{"", "x", "-1%", "100%", "NaN", "2"} {
-		if _, err := Share(s); err == nil {
-			t.Errorf("%q is a share", s)
+	for _, text := range []string{"", "x", "-1%", "100%", "NaN", "2"} {
+		if err := new(Share).Set(text); err == nil {
+			t.Errorf("%q is a share", text)
+		}
+	}
+}
+
+func TestAnOptionThatCannotBeIsAUsageError(t *testing.T) {
+	if err := usual.Check(); err != nil {
+		t.Error(err)
+	}
+	for name, o := range map[string]Options{
+		"--alpha": {Alpha: 1}, "--tolerance": {Alpha: 0.05, Tolerance: 1}, "--metric": {Alpha: 0.05, Metric: "x"}, "--format": {Alpha: 0.05, Format: "csv"},
+	} {
+		if err := o.Check(); diag.CodeOf(err) != diag.Usage || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -28,18 +28,27 @@ func (c Comparison) Print(format string) (string, error) {
 	return "", fmt.Errorf("there is no format %q", format)
 }
 
-// Share is a number such as 0.02, or 2%, from 0 to below 1.
-func Share(s string) (float64, error) {
-	number, percent := strings.CutSuffix(strings.TrimSpace(s), "%")
+// Share is relative: 0.02, or 2% as it is written. It is a flag's value.
+type Share float64
+
+// Set reads either form.
+func (s *Share) Set(text string) error {
+	number, percent := strings.CutSuffix(strings.TrimSpace(text), "%")
 	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if percent {
 		v /= 100
 	}
 	if err != nil || !(v >= 0 && v < 1) {
-		return 0, fmt.Errorf("%q is no share: write 2%% or 0.02", s)
+		return fmt.Errorf("%q is no share: write 2%% or 0.02", text)
 	}
-	return v, nil
+	*s = Share(v)
+	return nil
 }
+
+func (s Share) String() string { return strconv.FormatFloat(100*float64(s), 'g', 4, 64) + "%" }
+
+// Type is what the help shows.
+func (Share) Type() string { return "share" }
 
 // fewRows that decide nothing are shown in full; of more only those that differ.
 const fewRows = 12
@@ -121,7 +130,7 @@ func (c Comparison) conclusion() string {
 	case Better:
 		return "B is better than A, beyond noise"
 	}
-	return fmt.Sprintf("B is not worse than A by more than noise and %g %%", 100*c.Tolerance)
+	return fmt.Sprintf("B is not worse than A by more than noise and %s", c.Tolerance)
 }
 
 // differences are what is not the same beside what was measured.
