@@ -63,17 +63,14 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			runs, err := filepath.Abs("../../testdata/runs")
-			if err != nil {
-				return err
-			}
-			env.Setenv("RUNS", runs)
 			env.Setenv("PATH", programs+string(os.PathListSeparator)+os.Getenv("PATH"))
 			env.Setenv("VLLM_SIM_GPU_DIR", filepath.Join(env.WorkDir, "gpus"))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("PROGRAMS", programs)
 			env.Setenv("VTUNE", filepath.Join(programs, "vtune"))
-			return nil
+			runs, err := filepath.Abs("../../testdata/runs")
+			env.Setenv("RUNS", runs)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":          exitCodeIs,

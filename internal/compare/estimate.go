@@ -180,8 +180,16 @@ func feasible(c record.CellState) *estimate {
 	if c.Accepted == nil || c.Accepted.Load.Rate.IsInf() {
 		return nil
 	}
-	return single(float64(c.Accepted.Load.Rate))
+	e := single(float64(c.Accepted.Load.Rate))
+	if e != nil {
+		e.between *= rateRise * rateRise
+	}
+	return e
 }
+
+// rateRise is how many times as much as its speed the rate at a server's limit moves. A server that is slower by x has latencies that are longer
+// by x, and reaches its limit before a lower capacity. With b the rise of log latency over log rate it is (1+b)/b: 2 at half of the capacity, less above.
+const rateRise = 2
 
 // quantile of Student's t, of p above a half: Newton's steps from the normal one, which lies below. The CDF is concave there, so that they
 // come from below and never leave. (The library's own bisects, at ten times the cost.)

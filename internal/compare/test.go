@@ -41,9 +41,10 @@ const fewestPairs = 4
 // cells of a node is added by the numbers of nodes. The scatter is taken to be no less than the estimates' own errors.
 func paired(as, bs []estimate, nodesA, nodesB int, alpha float64) tested {
 	n := float64(len(as))
-	mean, own := 0.0, 0.0
+	mean, own, shared := 0.0, 0.0, 0.0
 	for i := range as {
 		mean += (bs[i].log - as[i].log) / n
+		shared += (as[i].between/float64(max(nodesA, 1)) + bs[i].between/float64(max(nodesB, 1))) / n
 		for _, e := range []estimate{as[i], bs[i]} {
 			if own += e.between / n; e.tested() {
 				own += e.variance / n
@@ -56,7 +57,6 @@ func paired(as, bs []estimate, nodesA, nodesB int, alpha float64) tested {
 		square += d * d / (n - 1)
 	}
 	scatter := max(square, own) / n
-	shared := startNoise * startNoise * (1/float64(max(nodesA, 1)) + 1/float64(max(nodesB, 1)))
 	df := (n - 1) * math.Pow((scatter+shared)/scatter, 2)
 	return student(mean, math.Sqrt(scatter+shared), df, alpha)
 }
