@@ -34,8 +34,8 @@ func apart(a, b Side, m Metric) []string {
 			all = append(all, fmt.Sprintf("%s is %s and %s", c.What, orNone(c.A), orNone(c.B)))
 		}
 	}
-	common := slices.ContainsFunc(a.State.Cells, func(c record.CellState) bool { _, ok := byID(b.State)[c.ID]; return ok })
-	if !common {
+	inB := byID(b.State)
+	if !slices.ContainsFunc(a.State.Cells, func(c record.CellState) bool { _, ok := inB[c.ID]; return ok }) {
 		all = append(all, "no cell is common to both grids")
 	}
 	return all

@@ -311,6 +311,22 @@ func TestOnlyWhatWonDecides(t *testing.T) {
 	}
 }
 
+// Of a large grid a person sees what decides and what differs.
+func TestOfManyCellsThoseThatDifferAreShown(t *testing.T) {
+	w := world{rng: rand.New(rand.NewPCG(1, 1)), pace: 1, cells: 12, limit: 1200}
+	a, b := w.state(), w.state()
+	w.pace = 2
+	b.Cells[0] = w.state().Cells[0]
+	c, err := Compare(side(a), side(b), usual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := c.Text()
+	if len(c.Rows) < 36 || strings.Count(text, "s8-t2048") < 1 || strings.Contains(text, "s16-t2048") || !strings.Contains(text, "rows of other cells without a change") || !strings.Contains(text, "* all 12 cells") {
+		t.Errorf("%d rows\n%s", len(c.Rows), text)
+	}
+}
+
 func TestAWinnerThatIsLostIsWorse(t *testing.T) {
 	w := world{rng: rand.New(rand.NewPCG(1, 1)), pace: 1, cells: 2, limit: 1200}
 	a := w.state()

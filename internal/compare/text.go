@@ -66,7 +66,7 @@ func (c Comparison) Text() string {
 		b.WriteString(layout.Broken(line, 4))
 	}
 	b.WriteString("\n" + layout.Columns(c.grid(), func(column int) bool { return column > 0 && column < 4 }))
-	if n := c.hidden(); n > 0 {
+	if n := len(c.Rows) - len(c.shown()); n > 0 {
 		fmt.Fprintf(&b, "and %d rows of other cells without a change beyond noise (all are in --format json)\n", n)
 	}
 	b.WriteString("\n" + layout.Broken("* decides, with the others so marked. Intervals are "+fmt.Sprintf("%g", 100*(1-c.Alpha))+
@@ -163,34 +163,30 @@ func (c Comparison) notes() []string {
 	return lines
 }
 
-// shown reports whether a row is worth a line.
-func (c Comparison) shown(r Row) bool {
-	rest := 0
+// shown are the rows that are worth a line.
+func (c Comparison) shown() []Row {
+	decide, rest, differ := []Row{}, 0, []Row{}
 	for _, r := range c.Rows {
-		if !r.Decides {
+		switch {
+		case r.Decides:
+			decide = append(decide, r)
+		case r.Outcome != Noise:
+			differ = append(differ, r)
+			fallthrough
+		default:
 			rest++
 		}
 	}
-	return r.Decides || r.Outcome != Noise || rest <= fewRows
-}
-
-func (c Comparison) hidden() int {
-	n := 0
-	for _, r := range c.Rows {
-		if !c.shown(r) {
-			n++
-		}
+	if rest <= fewRows {
+		return c.Rows
 	}
-	return n
+	return append(decide, differ...)
 }
 
 func (c Comparison) grid() [][]string {
 	lines := [][]string{{"", "A", "B", "change", "", ""}}
 	heading := ""
-	for _, r := range c.Rows {
-		if !c.shown(r) {
-			continue
-		}
+	for _, r := range c.shown() {
 		head := fmt.Sprintf("%s (%s)", r.What, r.Unit)
 		if head != heading {
 			heading = head
