@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"vtune/cmd/vtune/internal/caller"
@@ -33,14 +31,10 @@ func newCompare(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text, err := found.Print(o.Format)
-			if err == nil {
-				_, err = fmt.Fprint(a.Out, text)
+			if err := found.Print(a.Out, o.Format); err != nil || found.Outcome != compare.Worse {
+				return err
 			}
-			if err == nil && found.Outcome == compare.Worse {
-				err = caller.Exit(diag.Worse)
-			}
-			return err
+			return caller.Exit(diag.Worse)
 		},
 	}
 	c.Flags().StringVar(&o.Format, "format", "text", "text, markdown or json")

@@ -122,7 +122,7 @@ func specChanges(a, b *spec.Spec) []Change {
 	for _, k := range order {
 		if va[k] != vb[k] && !told[k] {
 			told[k] = true
-			all = append(all, Change{k, report.Plain(va[k]), report.Plain(vb[k])})
+			all = append(all, Change{report.Plain(k), report.Plain(va[k]), report.Plain(vb[k])})
 		}
 	}
 	return all

@@ -63,7 +63,7 @@ func (o Options) Check() error {
 		return diag.Errorf(diag.Usage, "--tolerance is %v: it is a share from 0 to below 1", o.Tolerance)
 	case o.Metric != "" && !slices.Contains(Metrics, o.Metric):
 		return diag.Errorf(diag.Usage, "--metric is %q: there is throughput, rate and latency", o.Metric)
-	case o.Format != "" && !slices.Contains(Formats, o.Format):
+	case !slices.Contains(Formats, o.Format):
 		return diag.Errorf(diag.Usage, "--format is %q: there is text, markdown and json", o.Format)
 	}
 	return nil
@@ -265,11 +265,11 @@ func (c *Comparison) judge(a, b record.State) {
 		// Who serves with A's answer would not serve any more: no test is needed for that.
 		if lost, ok := byID(b)[a.Best.Cell.ID]; ok {
 			if report.AnswerOf(lost, b.Policy) == report.AnswerFailed {
-				worse = append(worse, fmt.Sprintf("A's winner %s failed in B: %s", lost.ID, report.WhyNot(b, lost)))
+				worse = append(worse, fmt.Sprintf("A's winner %s failed in B: %s", report.Plain(lost.ID), report.WhyNot(b, lost)))
 			}
 		}
 	case a.Best == nil && b.Best != nil && a.Phase == record.PhaseOver:
-		better = append(better, "A has no winner, B has "+b.Best.Cell.ID)
+		better = append(better, "A has no winner, B has "+report.Plain(b.Best.Cell.ID))
 	}
 	switch {
 	case len(worse) > 0: // also where something else is better: that is for a person to weigh
@@ -299,7 +299,7 @@ func (r Row) whose() string {
 	if r.Cell == "" {
 		return fmt.Sprintf("all %d cells", r.Cells)
 	}
-	return r.Cell
+	return report.Plain(r.Cell)
 }
 
 func (c *Comparison) decided() bool {

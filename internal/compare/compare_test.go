@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -44,7 +45,7 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-var usual = Options{Alpha: 0.05, Tolerance: 0.02}
+var usual = Options{Alpha: 0.05, Tolerance: 0.02, Format: "text"}
 
 // recorded is a run in testdata/runs.
 func recorded(t *testing.T, name string) Side {
@@ -73,11 +74,11 @@ func TestASlowerMachineIsWorseInEveryFormat(t *testing.T) {
 		t.Fatalf("%s, %v", c.Outcome, err)
 	}
 	for format, ending := range map[string]string{"text": "txt", "markdown": "md", "json": "json"} {
-		text, err := c.Print(format)
-		if err != nil {
+		var text strings.Builder
+		if err := c.Print(&text, format); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "slower."+ending, text)
+		golden(t, "slower."+ending, text.String())
 	}
 }
 
@@ -327,6 +328,26 @@ func TestOfManyCellsThoseThatDifferAreShown(t *testing.T) {
 	}
 }
 
+func TestForeignWordsMoveNoCursorAndAreNoMarkdown(t *testing.T) {
+	a, b := recorded(t, "demo"), recorded(t, "demo-again")
+	const words = "x\n\x1b[2J\u202e|<b>`@all"
+	b.Run.ID, b.State.ServerVersion, b.State.Warnings = words, words, []string{words}
+	b.Spec.Server.Environment[words] = words
+	b.State.Nodes[0].GPUs = []string{words}
+	b.State.Cells[2].Cell.ID, b.State.Best.Cell.ID = words, words
+	a.State.Cells[2].Cell.ID, a.State.Best.Cell.ID = words, words
+	c, err := Compare(a, b, usual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i := strings.IndexFunc(c.Text(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); i >= 0 {
+		t.Errorf("%q", c.Text()[i:])
+	}
+	if text := c.Markdown(); strings.ContainsAny(strings.ReplaceAll(strings.ReplaceAll(text, "<!-- -->", ""), "<details><summary>", ""), "`@") || strings.Contains(text, "<b>") {
+		t.Error(text)
+	}
+}
+
 func TestAWinnerThatIsLostIsWorse(t *testing.T) {
 	w := world{rng: rand.New(rand.NewPCG(1, 1)), pace: 1, cells: 2, limit: 1200}
 	a := w.state()
@@ -432,7 +453,7 @@ func TestAnOptionThatCannotBeIsAUsageError(t *testing.T) {
 		t.Error(err)
 	}
 	for name, o := range map[string]Options{
-		"--alpha": {Alpha: 1}, "--tolerance": {Alpha: 0.05, Tolerance: 1}, "--metric": {Alpha: 0.05, Metric: "x"}, "--format": {Alpha: 0.05, Format: "csv"},
+		"--alpha": {Alpha: 1, Format: "json"}, "--tolerance": {Alpha: 0.05, Tolerance: 1, Format: "text"}, "--metric": {Alpha: 0.05, Metric: "x", Format: "text"}, "--format": {Alpha: 0.05, Format: "csv"},
 	} {
 		if err := o.Check(); diag.CodeOf(err) != diag.Usage || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

@@ -3,6 +3,7 @@ package compare
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -14,18 +15,23 @@ import (
 // Formats of Print.
 var Formats = []string{"text", "markdown", "json"}
 
-// Print is the comparison in one of the formats.
-func (c Comparison) Print(format string) (string, error) {
+// Print writes the comparison in one of the formats.
+func (c Comparison) Print(w io.Writer, format string) error {
+	text := ""
 	switch format {
 	case "text":
-		return c.Text(), nil
+		text = c.Text()
 	case "markdown":
-		return c.Markdown(), nil
+		text = c.Markdown()
 	case "json":
 		data, err := json.MarshalIndent(c, "", "  ")
-		return string(data) + "\n", err
+		if err != nil {
+			return err
+		}
+		text = string(data) + "\n"
 	}
-	return "", fmt.Errorf("there is no format %q", format)
+	_, err := io.WriteString(w, text)
+	return err
 }
 
 // Share is relative: 0.02, or 2% as it is written. It is a flag's value.
@@ -116,7 +122,7 @@ func (r Run) words() string {
 	if r.Winner == "" {
 		return words + ", no winner"
 	}
-	words += fmt.Sprintf(", winner %s: %s req/s", r.Winner, layout.Bare(r.Shown))
+	words += fmt.Sprintf(", winner %s: %s req/s", report.Plain(r.Winner), layout.Bare(r.Shown))
 	if r.Likely > r.Shown {
 		words += fmt.Sprintf(" shown, %s likely", layout.Bare(r.Likely))
 	}
@@ -143,7 +149,7 @@ func (c Comparison) differences() []string {
 		lines = append(lines, fmt.Sprintf("%s: %s -> %s", d.What, orNone(d.A), orNone(d.B)))
 	}
 	for _, d := range c.Answers[:min(len(c.Answers), fewRows)] {
-		line := fmt.Sprintf("%s: %s -> %s", d.Cell, d.A, d.B)
+		line := fmt.Sprintf("%s: %s -> %s", report.Plain(d.Cell), d.A, d.B)
 		if d.Why != "" {
 			line += " (" + d.Why + ")"
 		}
