@@ -28,6 +28,7 @@ var edges = map[string][]string{
 	"internal/load":        {"internal/load/wire", "internal/stat"},
 	"internal/load/wire":   {},
 	"internal/record":      {},
+	"internal/compare":     {"internal/diag", "internal/record", "internal/report", "internal/report/layout", "internal/search", "internal/spec"},
 	"internal/search":      {"internal/record", "internal/verdict"},
 	"internal/deploy":      {"internal/diag", "internal/record", "internal/shell", "internal/spec", "internal/spec/tree", "internal/vllm"},
 	"internal/verdict":     {"internal/record", "internal/stat"},
