@@ -82,7 +82,7 @@ func TestTheCommandsOfThePagesWork(t *testing.T) {
 			typed++
 			c := exec.Command("bash", "-e", "-c", block[1])
 			c.Dir = dir
-			c.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME=", "PATH="+programs+":"+os.Getenv("PATH"))
+			c.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME=", "PATH="+programs+":"+os.Getenv("PATH"), "BASELINE=RUN_A", "NEW=RUN_A")
 			if out, err := c.CombinedOutput(); err != nil {
 				t.Errorf("%s:\n%s\n%v\n%s", path, block[1], err, out)
 			}
