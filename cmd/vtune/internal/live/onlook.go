@@ -35,7 +35,7 @@ func Onlook(ctx context.Context, c Config, every time.Duration, out io.Writer, l
 		for _, e := range events.Fresh() {
 			view.Event(e)
 		}
-		view.see(l.State, l.Seen)
+		view.post(func(m *model) { m.pass(l.State, l.Seen) })
 		last = l
 		_, err := io.WriteString(c.Talk, l.Remark)
 		return err

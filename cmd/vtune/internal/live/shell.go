@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vtune/cmd/vtune/internal/screen"
-	"vtune/collect"
 	"vtune/internal/record"
 )
 
@@ -46,14 +45,16 @@ type View struct {
 	refresh chan struct{}
 	closed  sync.Once
 	guard   sync.Mutex
-	held    []string // what was said meanwhile
+	held    []string       // what was said meanwhile
+	inbox   []func(*model) // changes that the model has not seen
+	mail    chan struct{}
 }
 
 // Open takes the terminal. The context that it returns ends when a person does not want to see more; its cause says how. Close gives the
 // terminal back: deferred, it does so in a panic as well. Signals are the caller's: it ends its context, and closes.
 func Open(ctx context.Context, c Config) (context.Context, *View) {
 	ctx, end := context.WithCancelCause(ctx)
-	v := &View{c: c, ended: make(chan struct{}), refresh: make(chan struct{}, 1)}
+	v := &View{c: c, ended: make(chan struct{}), refresh: make(chan struct{}, 1), mail: make(chan struct{}, 1)}
 	m := &model{place: c.Place, since: c.Created, glyphs: glyphsOf(c.getenv)}
 	v.program = tea.NewProgram(shell{m, v, end}, tea.WithInput(c.In), tea.WithOutput(screen.Terminal(c.Out)), tea.WithEnvironment(c.Env), tea.WithoutSignalHandler())
 	v.back = c.Talk.Divert(said{v})
@@ -86,14 +87,37 @@ func (c Config) getenv(name string) string {
 }
 
 // Event is news of what the run did.
-func (v *View) Event(e record.Event) { v.program.Send(e) }
+func (v *View) Event(e record.Event) { v.post(func(m *model) { m.event(e) }) }
 
 // Pass is where the run stands, and what went wrong with looking.
-func (v *View) Pass(st record.State, err error) { v.program.Send(passed{st: st, err: err}) }
+func (v *View) Pass(st record.State, err error) {
+	v.post(func(m *model) {
+		m.pass(st, nil)
+		if err != nil {
+			m.warn(v.c.Now(), err.Error()+" (going on)")
+		}
+	})
+}
 
-// see is where the run stands, as an onlooker sees it.
-func (v *View) see(st record.State, seen map[string]collect.Seen) {
-	v.program.Send(passed{st: st, seen: seen})
+// post hands a change to the goroutine that has the model, and does not wait for it: a terminal that stands still holds no run up, and of
+// many changes only the last one is drawn.
+func (v *View) post(change func(*model)) {
+	v.guard.Lock()
+	v.inbox = append(v.inbox, change)
+	v.guard.Unlock()
+	select {
+	case v.mail <- struct{}{}:
+	default: // it is on its way
+	}
+}
+
+// await is the command that waits for mail.
+func (v *View) await() tea.Msg {
+	select {
+	case <-v.mail:
+	case <-v.ended:
+	}
+	return mail{}
 }
 
 // Close gives the terminal back, and then says what was said meanwhile.
@@ -115,23 +139,23 @@ func (v *View) Close() {
 type said struct{ v *View }
 
 func (s said) Write(p []byte) (int, error) {
+	text := string(p)
 	s.v.guard.Lock()
-	if text := string(p); !slices.Contains(s.v.held, text) {
+	if !slices.Contains(s.v.held, text) {
 		s.v.held = append(s.v.held, text)
 	}
 	s.v.guard.Unlock()
-	s.v.program.Send(remark(p))
+	s.v.post(func(m *model) {
+		for one := range strings.Lines(text) {
+			m.warn(s.v.c.Now(), one)
+		}
+	})
 	return len(p), nil
 }
 
 type (
-	passed struct {
-		st   record.State
-		seen map[string]collect.Seen
-		err  error
-	}
-	remark string
-	second struct{}
+	mail   struct{} // changes are in the inbox
+	second struct{} // has gone by
 )
 
 // shell makes the library's messages the model's, and the model's frames the library's.
@@ -145,7 +169,7 @@ type shell struct {
 func tick() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { return second{} }) }
 
 // Init is the first command.
-func (s shell) Init() tea.Cmd { return tick() }
+func (s shell) Init() tea.Cmd { return tea.Batch(tick(), s.v.await) }
 
 // Update hands a message on.
 func (s shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
@@ -154,17 +178,15 @@ func (s shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		s.m.width, s.m.height = msg.Width, msg.Height
 	case tea.KeyPressMsg:
 		return s, s.act(s.m.press(msg.String()))
-	case record.Event:
-		s.m.event(msg)
-	case passed:
-		s.m.pass(msg.st, msg.seen)
-		if msg.err != nil {
-			s.m.warn(s.v.c.Now(), msg.err.Error()+" (going on)")
+	case mail:
+		s.v.guard.Lock()
+		changes := s.v.inbox
+		s.v.inbox = nil
+		s.v.guard.Unlock()
+		for _, change := range changes {
+			change(s.m)
 		}
-	case remark:
-		for text := range strings.Lines(string(msg)) {
-			s.m.warn(s.v.c.Now(), text)
-		}
+		return s, s.v.await
 	case resumed:
 		return s, tea.ClearScreen
 	case log:

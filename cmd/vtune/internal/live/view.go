@@ -101,7 +101,7 @@ func clock(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 }
 
-// standing is how far the run is, how long it may still take, for which limit, and by which server.
+// standing is how far the run is, how long it may still take, and by which server.
 func (m *model) standing() line {
 	st := m.state
 	cells := map[record.WorkPhase]int{}
@@ -297,7 +297,7 @@ func (m *model) help() []line {
 	all = append(all, nil, words(strong, " Keys"), nil)
 	for _, k := range [][2]string{
 		{"arrows, hjkl", "select a cell; tab: the next one that runs"}, {"enter, o", "its logs; tab: the next file, esc: back"},
-		{"r", "look again now"}, {"ctrl-z", "suspend"}, {"q, ctrl-c", "quit; the jobs go on"},
+		{"r", "draw all of it again; status looks again, too"}, {"ctrl-z", "suspend"}, {"q, ctrl-c", "quit; the jobs go on"},
 	} {
 		all = append(all, line{say(plain, fmt.Sprintf("   %-14s%s", k[0], k[1]))})
 	}

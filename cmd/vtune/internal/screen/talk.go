@@ -67,8 +67,9 @@ func (t *Talk) Rewrite(line string) {
 	if t.view != nil || line == "" && t.line == 0 {
 		return
 	}
-	if width, _, err := term.GetSize(int(t.out.(*os.File).Fd())); err == nil && utf8.RuneCountInString(line) >= width {
-		line = string([]rune(line)[:max(width-1, 0)]) // a line that wraps cannot be written over
+	width, _, err := term.GetSize(int(t.out.(*os.File).Fd()))
+	if err == nil && width > 0 && utf8.RuneCountInString(line) >= width { // 0: a terminal that does not know
+		line = string([]rune(line)[:width-1]) // a line that wraps cannot be written over
 	}
 	t.out.Write(t.over([]byte(line)))
 }

@@ -37,3 +37,12 @@ func TestOnATerminalTheCountIsOneLineThatGivesWayToWhatIsSaid(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
+
+func TestATerminalThatDoesNotKnowItsSizeHasWholeLines(t *testing.T) {
+	person, program := screentest.Terminal(t, 0, 0)
+	NewTalk(program, nil).Rewrite("jobs written: 2,000 of 10,000")
+	program.Close()
+	if said, _ := io.ReadAll(person); string(said) != "\rjobs written: 2,000 of 10,000" {
+		t.Errorf("%q", said)
+	}
+}
