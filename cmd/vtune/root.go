@@ -42,6 +42,7 @@ Exit codes:
 		newCancel(a),
 		newRepeat(a),
 		newRun(a),
+		newBatch(a),
 		newSchema(a),
 		newSite(a),
 		newDoctor(a),

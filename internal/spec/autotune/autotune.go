@@ -128,13 +128,7 @@ func FromEnviron(environment []string) (*Import, error) {
 	return imp.write()
 }
 
-func variableNames() string {
-	var names []string
-	for _, v := range scriptVariables() {
-		names = append(names, v.name)
-	}
-	return strings.Join(names, " ")
-}
+func variableNames() string { return strings.Join(Names(), " ") }
 
 func lookUpTable(environment []string) map[string]string {
 	table := map[string]string{}
