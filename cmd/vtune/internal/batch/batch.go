@@ -257,8 +257,11 @@ func (w work) begin(ctx context.Context) (Run, error) {
 	}
 	if w.it.Action == GoOn || w.it.Action == Upload {
 		r, err := w.c.Open(ctx, w.it.place(w.it.outcome.RunID), w.say)
+		if diag.CodeOf(err) == diag.Usage { // there is no such run
+			return nil, diag.Wrap(err, diag.Usage, fmt.Sprintf("entry %d has a run_id that leads nowhere: take it out to start another run", w.it.Entry))
+		}
 		if err != nil {
-			return nil, diag.Wrap(err, diag.CodeOf(err), fmt.Sprintf("entry %d has a run_id that leads nowhere: take it out to start another run", w.it.Entry))
+			return nil, err
 		}
 		w.line.Place = r.Place()
 		if w.it.Action == Upload {

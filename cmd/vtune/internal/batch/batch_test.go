@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"vtune/internal/batchfile"
 	"vtune/internal/diag"
@@ -27,6 +28,8 @@ type cluster struct {
 	dies   int // at which step the batch dies; 0: never
 	ending map[string]record.State
 	jobs   map[string]int // submitted, by run
+	first  int            // how many runs must be out before one may be over; 0: none
+	out    chan struct{}  // closed when they are
 }
 
 type fakeRun struct {
@@ -92,6 +95,9 @@ func (r *fakeRun) PutOut(context.Context) error {
 	defer r.c.mu.Unlock()
 	if r.c.jobs[r.name] == 0 { // as the submitter does: what is there stays
 		r.c.jobs[r.name]++
+		if r.c.first > 0 && len(r.c.jobs) == r.c.first {
+			close(r.c.out)
+		}
 	}
 	return nil
 }
@@ -100,6 +106,13 @@ func (r *fakeRun) Watch(ctx context.Context) (record.State, error) {
 	r.c.step()
 	if ctx.Err() != nil {
 		return record.State{}, diag.Wrap(ctx.Err(), diag.Interrupted)
+	}
+	if r.c.first > 0 {
+		select {
+		case <-r.c.out:
+		case <-time.After(10 * time.Second):
+			return record.State{}, errors.New("the others were never submitted")
+		}
 	}
 	r.c.mu.Lock()
 	r.over = true
@@ -257,11 +270,12 @@ func TestABatchThatIsKilledAnywhereGoesOnAndSubmitsNothingTwice(t *testing.T) {
 func TestOnAClusterAllEntriesAreSubmittedBeforeTheFirstIsOver(t *testing.T) {
 	c, conf := newCluster(t, two)
 	conf.File = filepath.Join(c.base, "runs.json")
-	if err := os.WriteFile(conf.File, []byte(`[{"model": "one"}, {"model": "two"}, {"model": "three"}]`), 0o644); err != nil {
+	if err := os.WriteFile(conf.File, []byte(`[{"model": "one"}, {"model": "two"}, {"model": "one", "name": "again"}]`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	conf.Common = &autotune.Common{File: "base.yaml", Folder: c.base, Data: []byte("scheduler: slurm\n")}
 	c.ending["two"] = noAnswer()
+	c.first, c.out = 3, make(chan struct{})
 	lines, err, _ := c.batch(conf)
 	if err != nil || len(c.jobs) != 3 || len(lines) != 3 {
 		t.Fatalf("%v, %v, %+v", err, c.jobs, lines)

@@ -116,7 +116,7 @@ func cargo(dir record.Dir) (files []string, err error) {
 			return nil // a link that leads nowhere, a socket
 		}
 		scripts := !strings.Contains(name, "/") && (strings.HasPrefix(name, "vllm_log_") || strings.HasPrefix(name, "bm_log_"))
-		if (scripts || names.Of(name).Whose != names.Nobodys) && name != names.Secrets && inside(dir, p) && names.Proper(name) {
+		if (scripts || names.Of(name).Whose != names.Nobodys) && inside(dir, p) && names.Proper(name) {
 			files = append(files, name)
 		}
 		return nil
@@ -124,7 +124,7 @@ func cargo(dir record.Dir) (files []string, err error) {
 	return files, err
 }
 
-// inside reports whether a file, or what a link leads to, is the run's.
+// inside reports whether a file, or what a link leads to, is the run's and no secret.
 func inside(dir record.Dir, path string) bool {
 	to, err := filepath.EvalSymlinks(path)
 	if err != nil {
