@@ -53,6 +53,7 @@ var edges = map[string][]string{
 
 	"internal/gcp":               {"internal/diag"},
 	"internal/bucket":            {"internal/diag", "internal/fsx", "internal/gcp"},
+	"internal/batchfile":         {"internal/diag"},
 	"internal/bucket/buckettest": {"internal/need", "internal/proc"},
 	"internal/mirror":            {"internal/bucket", "internal/fsx", "internal/mirror/memory", "internal/mirror/names", "internal/record"},
 	"internal/mirror/memory":     {"internal/fsx", "internal/mirror/names", "internal/record"},
@@ -113,7 +114,9 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/refusal":  {"internal/diag", "internal/record", "internal/spec", "internal/spec/sites", "jobs"},
 	"cmd/vtune/internal/secrets":  {"internal/diag", "internal/shell", "internal/spec"},
 	"cmd/vtune/internal/scripts":  {"collect", "internal/diag", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/spec/slice", "internal/vllm", "jobs", "jobs/tpu", "templates"},
-	"cmd/vtune/internal/caller":   {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
+	"cmd/vtune/internal/batch": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/tuning", "internal/batchfile", "internal/bucket", "internal/diag", "internal/fsx",
+		"internal/mirror/names", "internal/record", "internal/spec", "internal/spec/autotune", "internal/spec/sites", "internal/spec/word"},
+	"cmd/vtune/internal/caller": {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
 	"cmd/vtune/internal/backstage": {"cmd/vtune/internal/caller", "cmd/vtune/internal/handsfree", "cmd/vtune/internal/patience", "cmd/vtune/internal/tuning", "internal/agent", "internal/crew", "internal/diag", "internal/exam",
 		"internal/fsx", "internal/proc", "internal/record", "internal/worker", "jobs/local"},
 	"cmd/vtune/internal/verify": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/tuning", "internal/diag", "internal/fsx",

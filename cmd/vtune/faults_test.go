@@ -24,7 +24,7 @@ import (
 func TestThePagesOnFaultsNameTestsThatExist(t *testing.T) {
 	var sources bytes.Buffer
 	for _, pattern := range []string{
-		"*_test.go", "internal/*/*_test.go", "../../e2e/*_test.go", "../../jobs/*_test.go", "../../jobs/*/*_test.go", "../../internal/*/*_test.go", "../../templates/*_test.go",
+		"*_test.go", "internal/*/*_test.go", "../../e2e/*_test.go", "../../jobs/*_test.go", "../../jobs/*/*_test.go", "../../internal/*/*_test.go", "../../internal/*/*/*_test.go", "../../templates/*_test.go",
 	} {
 		paths, _ := filepath.Glob(pattern)
 		for _, path := range paths {
@@ -35,7 +35,7 @@ func TestThePagesOnFaultsNameTestsThatExist(t *testing.T) {
 			sources.Write(text)
 		}
 	}
-	for _, path := range []string{"../../docs/faults.md", "../../docs/tpu.md"} {
+	for _, path := range []string{"../../docs/faults.md", "../../docs/tpu.md", "../../docs/from-auto_tune.md"} {
 		page, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

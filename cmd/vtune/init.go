@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,6 +58,9 @@ func (a *app) newSpec(from string, fromEnv bool) (data []byte, notes []string, e
 		src, rerr := os.ReadFile(from)
 		if rerr != nil {
 			return nil, nil, diag.Wrap(rerr, diag.Usage)
+		}
+		if json.Valid(src) {
+			return nil, nil, diag.Wrap(fmt.Errorf("%s is no script, but a file of runs", from), diag.Usage, a.Program+" batch "+from)
 		}
 		// The script's BASE means the script's folder, the spec's base means the spec's: only an absolute path is the same for both.
 		abs, aerr := filepath.Abs(from)

@@ -38,7 +38,7 @@ func newPlan(a *app) *cobra.Command {
 			case asDot:
 				return screen.Graph(a.Out, p)
 			}
-			return errors.Join(screen.Plan(a.Out, s, p, serversAtOnce(s, p, slots)), consent.WorstCase(a.Out, s, p))
+			return a.showPlan(s, p, slots)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
@@ -47,6 +47,10 @@ func newPlan(a *app) *cobra.Command {
 	c.Flags().IntVar(&slots, "slots", 0, "GPU slots of the local scheduler to reckon the wall clock with (default: this machine's)")
 	c.MarkFlagsMutuallyExclusive("json", "dot")
 	return c
+}
+
+func (a *app) showPlan(s *spec.Spec, p record.Plan, slots int) error {
+	return errors.Join(screen.Plan(a.Out, s, p, serversAtOnce(s, p, slots)), consent.WorstCase(a.Out, s, p))
 }
 
 // serversAtOnce is how many servers may be up at a time; 0: as many as there are jobs.

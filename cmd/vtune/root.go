@@ -46,6 +46,7 @@ Exit codes:
 		newImport(a),
 		newRun(a),
 		newVerify(a),
+		newBatch(a),
 		newSchema(a),
 		newSite(a),
 		newDoctor(a),

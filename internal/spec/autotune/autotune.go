@@ -78,13 +78,14 @@ func yamlLimit(v string) string {
 // is never run. environment holds NAME=value lines, which go before the script's defaults as they do when it runs; it may be
 // nil. The error is diag.Problems with positions in src.
 func FromScript(name string, src []byte, environment []string) (*Import, error) {
-	set, err := script.Read(name, src, lookUpTable(environment))
+	read, err := script.Read(name, src, lookUpTable(environment))
 	if err != nil {
 		what, pos := word.BashError(err)
 		at := diag.Pos{File: name, Line: max(1, int(pos.Line())), Col: max(1, int(pos.Col()))}
 		return nil, diag.Problems{{Pos: at, What: "does not parse as bash: " + what}}
 	}
-	imp := importer{file: name, set: set}
+	set := older(read.Set)
+	imp := importer{file: name, set: set, taken: map[string]taken{}, told: map[string]bool{}}
 	found, problems := 0, diag.Problems{}
 	for _, v := range scriptVariables() {
 		s, ok := set[v.name]
@@ -109,7 +110,20 @@ func FromScript(name string, src []byte, environment []string) (*Import, error) 
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
+	imp.commands(read, src)
 	return imp.write()
+}
+
+// older gives the lists their present names; the first versions of the script had them in small letters, and nowhere else.
+func older(set map[string]script.Variable) map[string]script.Variable {
+	for _, name := range []string{"NUM_SEQS_LIST", "NUM_BATCHED_TOKENS_LIST"} {
+		if v, ok := set[strings.ToLower(name)]; ok {
+			if _, newer := set[name]; !newer {
+				set[name] = v
+			}
+		}
+	}
+	return set
 }
 
 // FromEnviron takes over the variables of auto_tune.sh from NAME=value lines. An empty value counts as not set, as it does for
@@ -128,13 +142,7 @@ func FromEnviron(environment []string) (*Import, error) {
 	return imp.write()
 }
 
-func variableNames() string {
-	var names []string
-	for _, v := range scriptVariables() {
-		names = append(names, v.name)
-	}
-	return strings.Join(names, " ")
-}
+func variableNames() string { return strings.Join(Names(), " ") }
 
 func lookUpTable(environment []string) map[string]string {
 	table := map[string]string{}
@@ -149,6 +157,8 @@ func lookUpTable(environment []string) map[string]string {
 type importer struct {
 	file  string
 	set   map[string]script.Variable
+	taken map[string]taken // by path, what stands elsewhere than in a variable
+	told  map[string]bool
 	notes []string
 }
 
@@ -167,6 +177,9 @@ func (m *importer) write() (*Import, error) {
 		if l, ok := m.line(v); ok {
 			lines[v.path] = l
 		}
+	}
+	for path, t := range m.taken {
+		lines[path] = spec.Line{Value: t.yaml, Comment: fmt.Sprintf("from line %d: ", t.pos.Line)}
 	}
 	m.method(lines)
 	text := spec.Page("Taken over from auto_tune.sh ("+strconv.Quote(filepath.Base(m.file))+").\nKeys that are commented out show their default or an example.", lines)
@@ -192,6 +205,12 @@ func (m *importer) method(lines map[string]spec.Line) {
 
 func (m *importer) line(v variable) (spec.Line, bool) {
 	s, ok := m.set[v.name]
+	if t, elsewhere := m.taken[v.path]; elsewhere {
+		if ok && s.Value != "" {
+			m.noteAt(t.pos, "%s, and not what %s says", strings.TrimSpace(v.path+": "+t.yaml), v.name)
+		}
+		return spec.Line{}, false
+	}
 	switch {
 	case ok && (s.Value != "" || v.name == "DOWNLOAD_DIR"):
 		if v.name == "SYSTEM" && s.Value == "TPU" {
@@ -215,8 +234,13 @@ func (m *importer) translate(err error) error {
 	for _, p := range in {
 		key, index, _ := strings.Cut(p.Path, "[")
 		p.Pos = diag.Pos{File: m.file}
+		for path, t := range m.taken {
+			if path == key || strings.HasPrefix(key, path+".") {
+				p.Pos = t.pos
+			}
+		}
 		for _, v := range scriptVariables() {
-			if v.path == key {
+			if _, elsewhere := m.taken[key]; v.path == key && !elsewhere {
 				p.Pos = m.pos(v.name)
 				if p.Path = v.name; index != "" {
 					p.Path += "[" + index

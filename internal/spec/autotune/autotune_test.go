@@ -3,6 +3,8 @@ package autotune
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -185,7 +187,6 @@ func TestWhatAScriptMayNotSayIsAProblemAtItsPlace(t *testing.T) {
 		{"a command in another variable", "X=$(date)\nMODEL=m-$X\n", "a.sh:2:9: MODEL: $X is the output of a command, only known when the script runs"},
 		{"an unset variable", "BASE=$NOWHERE/x\n", "a.sh:1:6: BASE: $NOWHERE is set neither in the file before this nor in the environment"},
 		{"a condition", "TP=1\nif [ -e x ]; then TP=2; fi\n", "a.sh:2:19: TP: is assigned under a condition, in a loop or in a function"},
-		{"arithmetic", "TP=$((1+1))\n", "a.sh:1:4: TP: is only known when the script runs"},
 		{"two of them", "TP=$(a)\nMODEL=$(b)\n", "a.sh:1:4: TP: is the output of a command, only known when the script runs\na.sh:2:7: MODEL: is the output of a command, only known when the script runs"},
 		{"no number", "\nTP=two\n", `a.sh:2:1: TP: wants a whole number, got the text "two"`},
 		{"a bad item", "NUM_SEQS_LIST='1 x'\n", `a.sh:1:1: NUM_SEQS_LIST[1]: wants a whole number, got the text "x"`},
@@ -212,6 +213,12 @@ func TestAnEnvironmentWithoutTheVariablesIsAUsageError(t *testing.T) {
 
 func FuzzFromScript(f *testing.F) {
 	f.Add([]byte(tuner))
+	scripts, _ := filepath.Glob("testdata/*.sh")
+	for _, path := range scripts {
+		if src, err := os.ReadFile(path); err == nil {
+			f.Add(src)
+		}
+	}
 	for _, s := range []string{"", "MODEL=x", "TP=~", "BASE=~x", "MODEL=${A:-${B}}", "TP=$'\\x31'", "NUM_SEQS_LIST=([0]=1)", "MODEL[0]=x", "MODEL+=x", "export MODEL", "MODEL=\"\\$x\"", "A=${0##*/} MODEL=${!A}", "BASE=$(cd / && pwd)", "MODEL=<(x)"} {
 		f.Add([]byte(s))
 	}
@@ -231,6 +238,11 @@ func FuzzFromScript(f *testing.F) {
 		}
 		if _, err := spec.Parse("imported", imp.YAML); err != nil {
 			t.Fatalf("%v\n%s", err, imp.YAML)
+		}
+		for _, n := range imp.Notes {
+			if n == "" || strings.HasPrefix(n, "f.sh:0") {
+				t.Fatalf("note without a place: %q", n)
+			}
 		}
 	})
 }

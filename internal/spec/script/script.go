@@ -1,110 +1,101 @@
-// Package script reads which variables a bash script sets at its top level, without running it. What only a run could tell is
-// said to be unknown, with the reason; nothing is guessed and no command is executed.
+// Package script reads what a bash script sets and which commands it calls, without running it. What only a run could tell is said to
+// be unknown, with the reason; nothing is guessed and no command is executed.
 package script
 
 import (
 	"bytes"
-	"errors"
-	"path/filepath"
+	"maps"
 
 	"mvdan.cc/sh/v3/syntax"
 )
 
+// Script is what was read.
+type Script struct {
+	Set   map[string]Variable // what the script leaves in its variables; not what it inherits
+	First map[string]Variable // what it assigned first
+	Calls []Call              // every command with its words, those in functions last
+	Waits []Wait
+}
+
 // Variable is what a script leaves in one variable.
 type Variable struct {
-	Value     string
+	Value     string // of an array: its elements with spaces between, as "${A[*]}" gives it
+	Items     []Word // of an array
+	Array     bool
 	Line, Col int    // of the assignment that holds
 	Unknown   string // why the value cannot be told; empty: it can
+	Exported  bool
 
 	FromFolder      bool // the value rests on the folder of the script
 	FromEnvironment bool // the value was taken from the environment
 }
 
-// Read evaluates src, the script called name (its path, which $0 and BASH_SOURCE stand for), under an environment of
-// NAME=value. The error is the bash parser's. The map holds what the script assigns, not what it inherits.
-func Read(name string, src []byte, environment map[string]string) (map[string]Variable, error) {
+// Call is one simple command.
+type Call struct {
+	Line, Col int
+	Assigns   []Assign // NAME=value in front of it
+	Words     []Word   // after expansion, as far as that is known
+}
+
+// Assign is a variable that one command alone is given.
+type Assign struct {
+	Name string
+	Word
+}
+
+// Word is one word of a command.
+type Word struct {
+	Text      string
+	Source    string // as it is written
+	Unknown   string // why Text cannot be told; empty: it can
+	Line, Col int
+}
+
+// Wait is a loop over {1..N} that sleeps in each round.
+type Wait struct {
+	Line, Col int
+	Seconds   float64
+}
+
+// Read evaluates src, the script called name (its path, which $0 and BASH_SOURCE stand for), under an environment of NAME=value. The
+// error is the bash parser's.
+func Read(name string, src []byte, environment map[string]string) (*Script, error) {
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(bytes.NewReader(src), "")
 	if err != nil {
 		return nil, err
 	}
-	e := &evaluator{name: name, environment: environment, set: map[string]Variable{}}
+	e := &evaluator{name: name, src: src, environment: maps.Clone(environment), set: map[string]Variable{}, out: &Script{First: map[string]Variable{}}}
+	if e.environment == nil {
+		e.environment = map[string]string{}
+	}
 	e.statements(file.Stmts)
-	return e.set, nil
+	e.out.Set = maps.Clone(e.set)
+	// A function is called after the script's variables have their values, and sees them.
+	for _, f := range e.functions {
+		e.aside(func(inner *evaluator) { inner.statement(f.Body) })
+	}
+	return e.out, nil
 }
 
 type evaluator struct {
 	name        string
+	src         []byte
 	environment map[string]string
 	set         map[string]Variable
+	functions   []*syntax.FuncDecl
+	out         *Script
+	guessing    bool // in a part of which it is not known whether, or how often, it is run
+	unsetEmpty  bool // in a condition, where what is not set is empty
 
 	fromFolder, fromEnvironment bool // whether the word under evaluation touched these
 }
 
-func (e *evaluator) statements(stmts []*syntax.Stmt) {
-	for _, s := range stmts {
-		switch c := s.Cmd.(type) {
-		case *syntax.CallExpr:
-			if len(c.Args) == 0 || startsTuner(c) {
-				e.assignments(c.Assigns)
-			}
-		case *syntax.DeclClause:
-			e.assignments(c.Args)
-		case *syntax.Block:
-			e.statements(c.Stmts)
-		case *syntax.Subshell: // what it assigns ends with it
-		default:
-			e.forget(c)
-		}
-	}
-}
-
-// startsTuner: MODEL=x TP=2 ./auto_tune.sh is how people who do not edit the script set its variables.
-func startsTuner(c *syntax.CallExpr) bool {
-	for _, a := range c.Args {
-		if filepath.Base(a.Lit()) == "auto_tune.sh" {
-			return true
-		}
-	}
-	return false
-}
-
-// forget marks what is assigned under a condition, in a loop or in a function: whether it comes to that, only a run can tell.
-func (e *evaluator) forget(c syntax.Command) {
-	if c == nil {
-		return
-	}
-	syntax.Walk(c, func(n syntax.Node) bool {
-		switch n := n.(type) {
-		case *syntax.DeclClause:
-			return n.Variant.Value != "local"
-		case *syntax.CallExpr:
-			return len(n.Args) == 0
-		case *syntax.Subshell, *syntax.CmdSubst:
-			return false
-		case *syntax.Assign:
-			if n.Name != nil && !n.Naked {
-				e.set[n.Name.Value] = at(n.Pos(), Variable{Unknown: "is assigned under a condition, in a loop or in a function"})
-			}
-		}
-		return true
-	})
-}
-
-func (e *evaluator) assignments(as []*syntax.Assign) {
-	for _, a := range as {
-		if a.Name == nil || a.Naked {
-			continue // export NAME, declare -a: nothing is assigned
-		}
-		e.fromFolder, e.fromEnvironment = false, false
-		v := at(a.Pos(), Variable{})
-		value, err := e.assigned(a)
-		var u *unknown
-		if errors.As(err, &u) {
-			v = at(u.pos, Variable{Unknown: u.why})
-		}
-		v.Value, v.FromFolder, v.FromEnvironment = value, e.fromFolder, e.fromEnvironment
-		e.set[a.Name.Value] = v
-	}
+// aside reads a part for its commands; what it assigns does not last.
+func (e *evaluator) aside(read func(*evaluator)) {
+	inner := *e
+	inner.set, inner.environment, inner.guessing = maps.Clone(e.set), maps.Clone(e.environment), true
+	read(&inner)
+	e.functions = inner.functions
 }
 
 func at(pos syntax.Pos, v Variable) Variable {
@@ -112,36 +103,11 @@ func at(pos syntax.Pos, v Variable) Variable {
 	return v
 }
 
-// assigned is the value after a. An array is its elements with spaces between, as "${A[*]}" would give it.
-func (e *evaluator) assigned(a *syntax.Assign) (string, error) {
-	var before string
-	if a.Append {
-		var err error
-		if before, err = e.variable(a.Name.Value, a.Pos()); err != nil {
-			return "", err
-		}
+// source is a node as it is written.
+func (e *evaluator) source(n syntax.Node) string {
+	from, to := int(n.Pos().Offset()), int(n.End().Offset())
+	if from < 0 || to > len(e.src) || from > to {
+		return ""
 	}
-	switch {
-	case a.Index != nil:
-		return "", &unknown{a.Pos(), "is assigned by element"}
-	case a.Array != nil:
-		for _, el := range a.Array.Elems {
-			if el.Index != nil || el.Value == nil {
-				return "", &unknown{el.Pos(), "is assigned by element"}
-			}
-			v, err := e.word(el.Value)
-			if err != nil {
-				return "", err
-			}
-			if before != "" {
-				before += " "
-			}
-			before += v
-		}
-		return before, nil
-	case a.Value == nil:
-		return before, nil
-	}
-	v, err := e.word(a.Value)
-	return before + v, err
+	return string(e.src[from:to])
 }

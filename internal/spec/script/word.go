@@ -2,6 +2,8 @@ package script
 
 import (
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -75,6 +77,8 @@ func (e *evaluator) part(p syntax.WordPart, inQuotes bool) (string, error) {
 		return e.parameter(p, inQuotes)
 	case *syntax.CmdSubst:
 		return e.command(p)
+	case *syntax.ArithmExp:
+		return e.arithmetic(p)
 	}
 	return "", &unknown{p.Pos(), "is only known when the script runs"}
 }
@@ -136,8 +140,11 @@ func unescape(s, quotable string) string {
 
 func (e *evaluator) parameter(p *syntax.ParamExp, inQuotes bool) (string, error) {
 	plain := p.Param != nil && !p.Excl && !p.Length && !p.Width && p.Slice == nil && p.Repl == nil && p.Names == 0
-	if !plain || p.Index != nil && p.Param.Value != "BASH_SOURCE" {
+	if !plain || p.Index != nil && p.Param.Value != "BASH_SOURCE" && p.Exp != nil {
 		return "", &unknown{p.Pos(), "this kind of expansion is not read"}
+	}
+	if p.Index != nil && p.Param.Value != "BASH_SOURCE" {
+		return e.element(p)
 	}
 	if p.Exp == nil {
 		return e.variable(p.Param.Value, p.Pos())
@@ -147,6 +154,14 @@ func (e *evaluator) parameter(p *syntax.ParamExp, inQuotes bool) (string, error)
 	case syntax.DefaultUnsetOrNull, syntax.AssignUnsetOrNull:
 		isSet = isSet && (v.Value != "" || v.Unknown != "")
 	case syntax.DefaultUnset, syntax.AssignUnset:
+	case syntax.AlternateUnset, syntax.AlternateUnsetOrNull:
+		if !isSet || p.Exp.Op == syntax.AlternateUnsetOrNull && v.Value == "" && v.Unknown == "" {
+			return "", nil
+		}
+		if v.Unknown != "" && p.Exp.Op == syntax.AlternateUnsetOrNull {
+			return e.variable(p.Param.Value, p.Pos())
+		}
+		return e.fallback(p.Exp.Word, inQuotes)
 	case syntax.ErrorUnset, syntax.ErrorUnsetOrNull:
 		return e.variable(p.Param.Value, p.Pos())
 	default:
@@ -155,7 +170,39 @@ func (e *evaluator) parameter(p *syntax.ParamExp, inQuotes bool) (string, error)
 	if isSet {
 		return e.variable(p.Param.Value, p.Pos())
 	}
-	return e.fallback(p.Exp.Word, inQuotes)
+	value, err := e.fallback(p.Exp.Word, inQuotes)
+	if p.Exp.Op == syntax.AssignUnset || p.Exp.Op == syntax.AssignUnsetOrNull {
+		e.assign(p.Param.Value, e.told(at(p.Pos(), Variable{}), []Word{{Text: value}}, err))
+	}
+	return value, err
+}
+
+// element of an array: a number, counted from the end where it is negative, or all of them with spaces between.
+func (e *evaluator) element(p *syntax.ParamExp) (string, error) {
+	v, ok := e.set[p.Param.Value]
+	no := &unknown{p.Pos(), "this kind of expansion is not read"}
+	if !ok || !v.Array {
+		return "", no
+	}
+	index := e.index(p)
+	if index == "@" || index == "*" {
+		return e.joined(p.Param.Value, v, p.Pos())
+	}
+	i, err := strconv.Atoi(index)
+	if i < 0 {
+		i += len(v.Items)
+	}
+	if err != nil || i < 0 || i >= len(v.Items) || v.Items[i].Unknown != "" || slices.ContainsFunc(v.Items[:i], func(w Word) bool { return w.Unknown != "" }) {
+		return "", no
+	}
+	return v.Items[i].Text, nil
+}
+
+func (e *evaluator) joined(name string, v Variable, pos syntax.Pos) (string, error) {
+	if v.Unknown != "" {
+		return "", &unknown{pos, "$" + name + " " + v.Unknown}
+	}
+	return v.Value, nil
 }
 
 func (e *evaluator) lookUp(name string) (Variable, bool) {
@@ -171,6 +218,14 @@ func (e *evaluator) lookUp(name string) (Variable, bool) {
 
 func (e *evaluator) variable(name string, pos syntax.Pos) (string, error) {
 	v, ok := e.lookUp(name)
+	switch {
+	case !ok && e.unsetEmpty && syntax.ValidName(name):
+		return "", nil
+	case v.Array && len(v.Items) == 0:
+		return "", nil
+	case v.Array && v.Items[0].Unknown == "":
+		v.Value, v.Unknown = v.Items[0].Text, "" // an array without an index is its first element
+	}
 	switch {
 	case !ok:
 		return "", &unknown{pos, "$" + name + " is set neither in the file before this nor in the environment"}

@@ -51,7 +51,7 @@ func (t *Tuning) equipDepot(ctx context.Context) (err error) {
 
 // lease is the run's, here and, where it is in a bucket, there.
 func (t *Tuning) lease(ctx context.Context, doing string) (Lease, error) {
-	here, err := t.world.lease(ctx, t.Dir.Collector(), doing)
+	here, err := t.world.Lease(ctx, t.Dir.Collector(), doing)
 	if err != nil || t.depot == nil {
 		return here, err
 	}

@@ -56,7 +56,7 @@ func Prepare(ctx context.Context, w World, path string, r Request) (*Tuning, err
 	}
 	// Of two that submit the same spec at once, the second must find the first one's run.
 	sum := sha256.Sum256(source)
-	lease, err := w.lease(ctx, filepath.Join(base, ".submit-"+hex.EncodeToString(sum[:4])), "submit")
+	lease, err := w.Lease(ctx, filepath.Join(base, ".submit-"+hex.EncodeToString(sum[:4])), "submit")
 	var held *fsx.HeldError
 	if errors.As(err, &held) {
 		return nil, diag.Wrap(fmt.Errorf("%s is being submitted: %w", path, err), diag.Busy, "submit again when that is done")

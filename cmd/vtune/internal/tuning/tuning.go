@@ -194,7 +194,8 @@ func (t *Tuning) Lease(ctx context.Context, doing string) (Lease, error) {
 	return l, err
 }
 
-func (w World) lease(ctx context.Context, dir, doing string) (*fsx.Lease, error) {
+// Lease makes this process the only one that holds dir.
+func (w World) Lease(ctx context.Context, dir, doing string) (*fsx.Lease, error) {
 	cfg, err := leaseFor(doing)
 	if err != nil {
 		return nil, err
