@@ -10,7 +10,7 @@ import (
 )
 
 func newImport(a *app) *cobra.Command {
-	r := importing.Request{Program: a.Program, Version: a.Version, User: tuning.UserName(), Step: func(int, int) {}}
+	r := importing.Request{Program: a.Program, Version: a.Version, User: tuning.UserName(), Step: func(int, int, string) {}}
 	c := &cobra.Command{
 		Use:   "import DIR",
 		Short: "Make a run of results that auto_tune.sh or vllm bench serve left, for report and compare",
