@@ -29,6 +29,7 @@ var edges = map[string][]string{
 	"internal/load/wire":   {},
 	"internal/record":      {},
 	"internal/search":      {"internal/record", "internal/verdict"},
+	"internal/deploy":      {"internal/diag", "internal/record", "internal/shell", "internal/spec", "internal/spec/tree", "internal/vllm"},
 	"internal/verdict":     {"internal/record", "internal/stat"},
 	"internal/report":      {"internal/fsx", "internal/record", "internal/search"},
 	"internal/report/page": {"internal/record", "internal/report"},
@@ -39,6 +40,8 @@ var edges = map[string][]string{
 	"internal/imports/folder": {"internal/diag", "internal/imports", "internal/record", "internal/search", "internal/vllm"},
 
 	"internal/sim/uniform":   {"internal/sim"},
+	"internal/report/layout": {"internal/record"},
+	"internal/report/tables": {"internal/record", "internal/report", "internal/report/layout"},
 	"internal/spec/autotune": {"internal/diag", "internal/spec", "internal/spec/script", "internal/spec/tree", "internal/spec/word"},
 	"internal/spec/sites":    {"internal/diag", "internal/spec/word"},
 	"internal/spec/table":    {"internal/spec/tree", "internal/spec/word"},
@@ -66,7 +69,7 @@ var edges = map[string][]string{
 	"internal/agent": {"internal/aboard", "internal/client", "internal/diag", "internal/fsx", "internal/hardware", "internal/ledger", "internal/proc", "internal/record", "internal/search",
 		"internal/serving", "internal/vllm", "internal/vocab"},
 
-	"templates":     {"internal/diag", "internal/record", "internal/shell", "internal/spec"},
+	"templates":     {"internal/deploy", "internal/diag", "internal/record", "internal/shell", "internal/spec"},
 	"jobs":          {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
 	"jobs/jobstest": {"internal/record", "jobs"},
 	"jobs/local":    {"internal/fsx", "internal/proc", "internal/record", "jobs"},
@@ -81,7 +84,7 @@ var edges = map[string][]string{
 	"collect/chain":            {"internal/fsx", "internal/record"},
 	"collect":                  {"collect/chain", "collect/doorbell", "collect/answers", "collect/fleet", "internal/fsx", "internal/record", "internal/search"},
 	"collect/doorbell":         {"internal/fsx", "internal/record"},
-	"collect/answers":          {"internal/fsx", "internal/record", "internal/report"},
+	"collect/answers":          {"internal/fsx", "internal/record", "internal/report", "internal/report/page"},
 	"collect/fleet":            {"internal/fsx", "internal/record", "internal/stat"},
 	"cmd/vtune":                nil, // the composition root: everything but the simulator
 	"internal/doctor":          {"internal/record", "internal/spec", "internal/spec/slice", "jobs", "jobs/slurm"},
@@ -90,12 +93,18 @@ var edges = map[string][]string{
 
 	"jobs/tpu/tputest/gate": {},
 
+	"cmd/vtune/internal/screen/screentest": {},
+
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
 	"cmd/bench-tuner":           nil, // a third root: methods against the simulator
 	"cmd/vtune/internal/tuning": nil, // the composition itself
 	"cmd/vtune/internal/depot": {"cmd/vtune/internal/ending", "cmd/vtune/internal/pool", "internal/bucket", "internal/diag", "internal/fsx", "internal/gcp", "internal/mirror", "internal/record",
 		"internal/report", "internal/shell", "internal/spec", "internal/spec/word", "jobs", "jobs/tpu"},
+	"cmd/vtune/internal/notice": {"cmd/vtune/internal/ending", "cmd/vtune/internal/tuning", "internal/deploy", "internal/diag", "internal/fsx", "internal/proc", "internal/record",
+		"internal/report"},
+	"cmd/vtune/internal/winner": {"cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "internal/deploy", "internal/diag", "internal/fsx", "internal/record",
+		"internal/report", "internal/spec", "internal/spec/sites", "templates"},
 	"cmd/vtune/internal/pool":     {"collect", "internal/diag", "internal/fsx", "internal/mirror", "internal/record", "internal/spec", "jobs", "jobs/tpu"},
 	"cmd/vtune/internal/consent":  {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag", "internal/record", "internal/spec", "jobs"},
 	"cmd/vtune/internal/ending":   {"internal/diag", "internal/record"},
@@ -103,14 +112,19 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/refusal":  {"internal/diag", "internal/record", "internal/spec", "internal/spec/sites", "jobs"},
 	"cmd/vtune/internal/secrets":  {"internal/diag", "internal/shell", "internal/spec"},
 	"cmd/vtune/internal/scripts":  {"collect", "jobs/tpu", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
+	"cmd/vtune/internal/caller":   {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
+	"cmd/vtune/internal/scripts":  {"collect", "internal/diag", "jobs/tpu", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
 	"cmd/vtune/internal/caller":   {"cmd/vtune/internal/tuning", "internal/diag"},
 	"cmd/vtune/internal/backstage": {"cmd/vtune/internal/caller", "cmd/vtune/internal/handsfree", "cmd/vtune/internal/patience", "cmd/vtune/internal/tuning", "internal/agent", "internal/crew", "internal/diag", "internal/exam",
 		"internal/fsx", "internal/proc", "internal/record", "internal/worker", "jobs/local"},
+	"cmd/vtune/internal/verify": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/tuning", "internal/diag", "internal/fsx",
+		"internal/record", "internal/search", "internal/spec", "internal/spec/word", "internal/verdict", "jobs"},
 	"cmd/vtune/internal/reading":        {"cmd/vtune/internal/depot", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "internal/diag", "internal/fsx", "internal/record", "internal/spec"},
-	"cmd/vtune/internal/importing":      {"cmd/vtune/internal/refusal", "collect", "collect/answers", "internal/diag", "internal/fsx", "internal/imports", "internal/imports/folder", "internal/record", "internal/search", "internal/spec", "internal/spec/tree", "jobs"},
+	"cmd/vtune/internal/live":           {"cmd/vtune/internal/caller", "cmd/vtune/internal/screen", "collect", "collect/doorbell", "internal/diag", "internal/record", "internal/report"},
+	"cmd/vtune/internal/importing":      {"cmd/vtune/internal/reading", "cmd/vtune/internal/refusal", "cmd/vtune/internal/tuning", "collect/answers", "internal/diag", "internal/fsx", "internal/imports", "internal/imports/folder", "internal/record", "internal/search", "internal/spec", "internal/spec/tree", "jobs"},
 	"cmd/vtune/internal/screen":         {"collect", "internal/record", "internal/report", "internal/spec", "jobs"},
 	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/bucket", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/gcp", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "jobs/tpu", "jobs/tpu/zone", "templates"},
-	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
+	"cmd/vtune/internal/handsfree":      {"cmd/vtune/internal/notice", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "collect/chain", "internal/diag", "internal/fsx", "internal/record", "internal/report", "jobs"},
 	"cmd/bench-tuner/internal/contest":  {"cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/load", "internal/record", "internal/search", "internal/sim", "internal/verdict"},
 	"cmd/bench-tuner/internal/scenario": {"internal/record", "internal/sim", "internal/sim/uniform"},
 	"cmd/bench-tuner/internal/table":    {"cmd/bench-tuner/internal/contest", "cmd/bench-tuner/internal/scenario", "cmd/bench-tuner/internal/world", "internal/record", "internal/stat"},
@@ -124,14 +138,17 @@ var edges = map[string][]string{
 // effects are imports from outside that only some packages may have.
 var effects = map[string][]string{
 	"os/exec":                         {"internal/proc", "jobs/local", "jobs/slurm", "cmd/vllm-sim/internal/engine"},
-	"net/http":                        {"cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server", "internal/bucket", "internal/bucket/buckettest", "internal/exam", "internal/gcp", "internal/load", "internal/load/wire", "internal/vllm", "jobs/tpu", "jobs/tpu/tputest", "jobs/tpu/tputest/gate", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/token"},
+	"net/http":                        {"cmd/vllm-sim/internal/bench", "cmd/vllm-sim/internal/server", "cmd/vtune/internal/notice", "internal/bucket", "internal/bucket/buckettest", "internal/exam", "internal/gcp", "internal/load", "internal/load/wire", "internal/vllm", "jobs/tpu", "jobs/tpu/tputest", "jobs/tpu/tputest/gate", "jobs/tpu/tputest/machine", "jobs/tpu/tputest/token"},
 	"text/template":                   {"templates"},
+	"html/template":                   {"internal/report/page"},
 	"github.com/Masterminds/sprig/v3": {"templates"},
 	"gopkg.in/yaml.v3":                {"internal/spec", "internal/spec/table", "internal/spec/tree"},
 	"github.com/fsnotify/fsnotify":    {"collect/doorbell"},
 	"github.com/spf13/cobra":          {"cmd/vtune", "cmd/vtune/internal/backstage"},
-	"github.com/spf13/pflag":          {"cmd/vtune", "cmd/vllm-sim"},
+	"github.com/spf13/pflag":          {"cmd/vtune", "cmd/vtune/internal/backstage", "cmd/vllm-sim"},
 	"golang.org/x/term":               {"cmd/vtune/internal/screen"},
+	"charm.land/bubbletea/v2":         {"cmd/vtune/internal/live"},
+	"github.com/charmbracelet/x/ansi": {"cmd/vtune/internal/live"},
 }
 
 // calls are functions that only some packages may call.

@@ -25,6 +25,7 @@ type Config struct {
 	// is shared. What cannot be reached now is tried again at the next pass.
 	Pull, Push func(context.Context) error
 	Now        func() time.Time
+	Serve      answers.Serve // for report.html
 	// Self is the job in which this collector runs, which it does not end; empty: a person's.
 	Self string
 	// Grace is how long a job may be over (or unknown) at the scheduler before its missing result is given up.
@@ -84,7 +85,7 @@ func (c *Collector) pass(ctx context.Context, ask bool) (record.State, error) {
 		}
 		st = Derive(snap)
 	}
-	if err := answers.Publish(c.cfg.Dir, snap.Run, st); err != nil {
+	if err := answers.Publish(c.cfg.Dir, snap.Run, st, c.cfg.Serve); err != nil {
 		return st, errors.Join(trouble, err)
 	}
 	done := c.do(ctx, snap, Decide(snap, st))

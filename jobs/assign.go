@@ -21,7 +21,7 @@ func Assignment(s *spec.Spec, p record.Plan, run string, j record.Job) record.As
 			InputLen: s.Workload.InputLen, OutputLen: s.Workload.OutputLen, CacheHitPct: s.Workload.CacheHitPct, VocabSize: s.Workload.VocabSize,
 		},
 		Secrets: s.Server.Secrets,
-		Policy:  p.Policy, Client: s.Client, Seed: s.Seed,
+		Policy:  p.Policy, Client: s.Client, Seed: s.Seed, Utilization: p.Policy.Verify.Utilization,
 	}
 	if s.Method == spec.MethodVtune && j.Kind == record.KindCell {
 		a.Check = check(s, p)

@@ -11,6 +11,9 @@ func counts(s *spec.Spec, p record.Plan, throughput float64) record.Counts {
 	if s.Method != spec.MethodVtune {
 		return autoTuneCounts(s, len(p.Cells), throughput)
 	}
+	if s.Verify.Rate > 0 {
+		return claimCounts(s, p.Shape, throughput)
+	}
 	c := record.Counts{AssumedThroughput: throughput}
 	for _, shape := range []record.Shape{record.ShapeColumns, record.ShapeCells} {
 		sc := shapeCounts(s, p.Cells, shape, throughput)
@@ -104,6 +107,18 @@ func shapeCounts(s *spec.Spec, cs []record.Cell, shape record.Shape, throughput 
 	sc.Accelerator = math.Round(float64(Accelerators(s)) * (float64(servers)*sc.OtherJob + sc.FollowUp))
 	sc.FirstJob, sc.OtherJob, sc.FollowUp = math.Round(sc.FirstJob), math.Round(sc.OtherJob), math.Round(sc.FollowUp)
 	return sc
+}
+
+// claimCounts are those of a claim: one server, and under limits a bound before the run.
+func claimCounts(s *spec.Spec, shape record.Shape, throughput float64) record.Counts {
+	one, runs, job := record.Range{Expected: 1, Worst: 1}, record.Range{Expected: 1, Worst: 1}, StartSeconds+s.Verify.Seconds()
+	if len(s.Limits) > 0 {
+		runs, job = record.Range{Expected: 2, Worst: 2}, job+boundRequests/throughput
+	}
+	job = math.Round(job)
+	return record.Counts{ServerStarts: one, BenchmarkRuns: runs, AssumedThroughput: throughput, Shapes: []record.ShapeCounts{{
+		Shape: shape, Jobs: 1, ServerStarts: one, BenchmarkRuns: runs, FirstJob: job, Accelerator: job * float64(Accelerators(s)),
+	}}}
 }
 
 // WallClock is how long a run of these counts takes on so many servers at once, in s; 0: as many as there are jobs. The other

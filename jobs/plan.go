@@ -33,7 +33,7 @@ const (
 //
 // Under method vtune the probe's server goes on as the first cell's, whose job rides on the probe's. In shape cells every other
 // cell is a job, in shape columns every other column: its native cell, the one with the most max-num-seqs, whose server answers
-// for the others too.
+// for the others too. A claim that names its memory utilization needs no probe.
 func Plan(s *spec.Spec, o Options) record.Plan {
 	if o.AssumedThroughput <= 0 {
 		o.AssumedThroughput = DefaultThroughput
@@ -51,7 +51,9 @@ func Plan(s *spec.Spec, o Options) record.Plan {
 		p.Profile, p.RepeatOutliers = record.Profiling(s.Profile.With), s.Outliers == "repeat"
 		var rider record.Job
 		rider, work = takeFirst(work, cellOf(p, probe))
-		first.Riders = []record.Job{rider}
+		if first.Riders = []record.Job{rider}; p.Policy.Verify.Utilization > 0 {
+			first = record.Unit{ID: rider.ID, Jobs: first.Riders} // nothing is left to probe, and there is no other cell
+		}
 	}
 	switch {
 	case Pooled(s):
@@ -88,6 +90,10 @@ func policy(s *spec.Spec) record.Policy {
 	}
 	p.Prune, p.Emulate = record.Prune(s.Prune), record.Emulate(s.Emulate)
 	p.Arrivals = record.Arrivals{Burstiness: s.Arrivals.Shape(), From: s.Arrivals.LatencyFrom}
+	if v := s.Verify; v.Rate > 0 {
+		p.Verify = record.Verification{Rate: v.Rate, Seconds: v.Seconds(), Utilization: v.Utilization}
+		p.Test.MaxSeconds = max(p.Test.MaxSeconds, v.Seconds()) // how long was asked for
+	}
 	return p
 }
 

@@ -100,6 +100,52 @@ func TestAGridOfOneCellIsTheProbesAlone(t *testing.T) {
 	}
 }
 
+func TestAClaimIsOneJobWithoutAProbe(t *testing.T) {
+	s := ofVtune("columns", []int{4}, []int{64})
+	s.Verify, s.Profile.With = spec.Verify{Rate: 12.5, Duration: "30m", Utilization: 0.93}, "none"
+	p := Plan(s, Options{MaxArray: 10})
+	want := []record.Unit{{ID: "s4-t64-1", Jobs: []record.Job{{ID: "s4-t64-1", Kind: record.KindCell, Cell: "s4-t64", Attempt: 1, Resources: record.Resources{GPUs: 2}}}}}
+	if diff := cmp.Diff(want, p.Units); diff != "" {
+		t.Errorf("units (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(record.Verification{Rate: 12.5, Seconds: 1800, Utilization: 0.93}, p.Policy.Verify); diff != "" || p.Policy.Test.MaxSeconds != 1800 {
+		t.Errorf("%g s at most, claim (-want +got):\n%s", p.Policy.Test.MaxSeconds, diff)
+	}
+	if a := Assignment(s, p, "r", p.Units[0].Jobs[0]); a.Utilization != 0.93 || a.Riders != nil || a.TraceWinner {
+		t.Errorf("assignment %+v", a)
+	}
+	if c := p.Counts; c.ServerStarts.Worst != 1 || c.BenchmarkRuns.Worst != 2 || c.Shapes[0].FirstJob != 1855 || c.Shapes[0].Accelerator != 2*1855 {
+		t.Errorf("counts %+v", c)
+	}
+	// What the claim's server had is not always known: then it is found as in any run.
+	s.Verify.Utilization = 0
+	if p := Plan(s, Options{}); len(p.Units) != 1 || p.Units[0].ID != "probe-1" || p.Units[0].Riders[0].ID != "s4-t64-1" {
+		t.Errorf("without a utilization: %+v", p.Units)
+	}
+}
+
+// Whatever the jobs are packed into, the claim's is the first and waits for none.
+func TestAClaimIsTheOnlyJobOfEveryKindOfPlan(t *testing.T) {
+	for name, site := range map[string]spec.Site{
+		"one job": {Shape: "one-job", Nodes: 2, GPUsPerNode: 8}, "packed": {Pack: "gpus", GPUsPerNode: 8},
+	} {
+		s := ofVtune("cells", []int{4}, []int{64})
+		s.Scheduler, s.Site, s.Verify = "slurm", site, spec.Verify{Rate: 1, Duration: "10m", Utilization: 0.9}
+		var ids []string
+		for _, u := range Plan(s, Options{MaxArray: 10}).Units {
+			for _, j := range slices.Concat(u.Jobs, u.Riders) {
+				ids = append(ids, j.ID)
+				if len(j.Needs) > 0 {
+					t.Errorf("%s: %s needs %v", name, j.ID, j.Needs)
+				}
+			}
+		}
+		if !slices.Equal(ids, []string{"s4-t64-1"}) {
+			t.Errorf("%s: %v", name, ids)
+		}
+	}
+}
+
 func TestAPolicySaysWhatTheSpecSays(t *testing.T) {
 	s := ofVtune("columns", []int{4}, []int{64})
 	want := record.Policy{

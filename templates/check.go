@@ -29,6 +29,9 @@ func (f *fault) Error() string {
 // check holds what a site's own template cannot be allowed to lose: the script is bash, Slurm reads every directive, and the
 // last thing that happens is the agent (for an array: the script of the task's job).
 func check(name string, v View, script []byte) error {
+	if name == Kubernetes {
+		return nil // no script, and nothing acts on it before a person has
+	}
 	if !bytes.HasPrefix(script, []byte("#!")) {
 		return &fault{1, "the script does not begin with #!", "sbatch refuses such a script"}
 	}
@@ -66,6 +69,8 @@ func check(name string, v View, script []byte) error {
 		runs = runsTask(file, last, v)
 	case SlurmCrew:
 		runs = endsIn(last, v.Agent, "crew", v.Crew.Order)
+	case SlurmServe:
+		runs = endsIn(last, append(slices.Clone(v.Serve), "--host", "0.0.0.0", "--port", variable)...)
 	case Collect:
 		runs = endsIn(last, v.Agent, "link", v.RunDir, strconv.Itoa(v.Link))
 	default:
@@ -78,16 +83,18 @@ func check(name string, v View, script []byte) error {
 }
 
 func lacksAgent(name string, line int) error {
-	want := "exec {{sh .Agent}} agent {{sh .Assignment}}"
+	want, what := "exec {{sh .Agent}} agent {{sh .Assignment}}", "the last command does not run the agent"
 	switch name {
 	case SlurmCrew:
 		want = "exec {{sh .Agent}} crew {{sh .Crew.Order}}"
+	case SlurmServe:
+		want, what = `exec {{cmd .Serve}} --host 0.0.0.0 --port "$port"`, "the last command does not run the server"
 	case Collect:
 		want = "exec {{sh .Agent}} link {{sh .RunDir}} {{.Link}}"
 	case SlurmArray:
 		want = `exec /bin/bash "$jobs/$job/script", with jobs={{sh .JobsDir}} and job read from line SLURM_ARRAY_TASK_ID+1 of {{sh .TasksFile}}`
 	}
-	return &fault{line, "the last command does not run the agent", "end the template with: " + want}
+	return &fault{line, what, "end the template with: " + want}
 }
 
 // endsIn looks at the end of the command's words, so that a site may put srun or a container before the agent.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/Masterminds/sprig/v3"
 
+	"vtune/internal/deploy"
 	"vtune/internal/shell"
 )
 
@@ -19,6 +20,8 @@ func functions() template.FuncMap {
 		"sbatch":       directive,
 		"filename":     shell.Filename,
 		"taskfilename": shell.TaskFilename,
+		"yaml":         deploy.YAML,
+		"comment":      deploy.OneLine,
 	}
 	all := sprig.TxtFuncMap()
 	for _, name := range []string{"trim", "trimPrefix", "trimSuffix", "upper", "lower", "replace", "join", "contains", "hasPrefix", "hasSuffix"} {

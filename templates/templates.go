@@ -29,6 +29,9 @@ const (
 	SlurmCrew  = "crew"        // an allocation that works off several jobs
 	Local      = "local"
 	Collect    = "collect" // a link of the chain that collects
+	// Of what is made for a person to start, when the run is over:
+	SlurmServe = "slurm-serve" // a job that serves the winner
+	Kubernetes = "kubernetes"  // a Deployment and a Service for it
 	// Of a server on several nodes: the program that the agent calls with the server's command line.
 	LaunchMP  = "launch-mp"  // by vLLM's own way
 	LaunchRay = "launch-ray" // on a Ray cluster
@@ -42,7 +45,7 @@ const (
 const extension = ".tmpl"
 
 func scripts() []string {
-	return []string{Slurm, SlurmArray, SlurmCrew, Local, Collect, LaunchMP, LaunchRay, LaunchTPU, TPUStartup, TPUJob, TPUJoin}
+	return []string{Slurm, SlurmArray, SlurmCrew, Local, Collect, SlurmServe, Kubernetes, LaunchMP, LaunchRay, LaunchTPU, TPUStartup, TPUJob, TPUJoin}
 }
 
 //go:embed *.tmpl

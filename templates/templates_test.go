@@ -75,6 +75,14 @@ func crew() templates.View {
 	return v
 }
 
+// serving is a job that has the winner served, from no folder of a run.
+func serving(v templates.View) templates.View {
+	v.RunDir, v.Log, v.Agent, v.Assignment, v.ServerCommand, v.BenchCommand = "", "", "", "", nil, nil
+	v.Serve = []string{"env", "A=$HOME 'b'", "vllm", "serve", "a model\nrm -rf /", "--x", "$(id)"}
+	v.Comments = []string{"What is known.", "a line\nthat is two", "$(id)"}
+	return v
+}
+
 func link(v templates.View) templates.View {
 	v.Assignment, v.ServerCommand, v.BenchCommand, v.Secrets, v.SignalLead, v.Resources = "", nil, nil, "", 0, record.Resources{CPUs: 1}
 	v.Site.GPUStyle, v.Link = "none", 7
@@ -105,6 +113,10 @@ func TestGoldenScripts(t *testing.T) {
 		{"collect-plain", templates.Collect, link(plain())},
 		{"collect-full", templates.Collect, link(full())},
 		{"local-full", templates.Local, full()},
+		{"slurm-serve-plain", templates.SlurmServe, serving(plain())},
+		{"slurm-serve-full", templates.SlurmServe, serving(full())},
+		{"slurm-serve-nodes", templates.SlurmServe, serving(nodes)},
+		{"slurm-serve-pyxis", templates.SlurmServe, serving(pyxis)},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			got, err := load(t, "").Render(c.script, c.view)
@@ -255,6 +267,9 @@ func TestABadTemplateIsRefusedWithItsPlace(t *testing.T) {
 		{"array that runs nothing", "slurm-array.tmpl", "#!/bin/bash\necho {{sh .TasksFile}} $SLURM_ARRAY_TASK_ID\n", "slurm-array.tmpl:2: the last command does not run the agent"},
 		{"array that ignores its index", "slurm-array.tmpl", "#!/bin/bash\nread job <{{sh .TasksFile}}\nexec bash {{sh .JobsDir}}/\"$job\"/script\n", "slurm-array.tmpl:3: the last command does not run the agent"},
 		{"link that is another's", "collect.tmpl", "#!/bin/bash\nexec {{sh .Agent}} link {{sh .RunDir}} 99\n", "collect.tmpl:2: the last command does not run the agent"},
+		{"serving job that runs something else", "slurm-serve.tmpl", "#!/bin/bash\nexec vllm serve other\n", "slurm-serve.tmpl:2: the last command does not run the server"},
+		{"serving job with another address", "slurm-serve.tmpl", "#!/bin/bash\nexec {{cmd .Serve}}\n", "slurm-serve.tmpl:2: the last command does not run the server"},
+		{"manifest with a field that is none", "kubernetes.tmpl", "kind: {{.Kube.Kind}}\n", "kubernetes.tmpl:1:13: "},
 		{"unknown name", "slrum.tmpl", agent, "slrum.tmpl: no template has this name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

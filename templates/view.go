@@ -3,6 +3,7 @@ package templates
 import (
 	"fmt"
 
+	"vtune/internal/deploy"
 	"vtune/internal/record"
 	"vtune/internal/spec"
 )
@@ -41,6 +42,11 @@ type View struct {
 	// Of a machine of Cloud TPU:
 	Machine Machine
 
+	// Of what serves the winner:
+	Comments []string // what is known of it, each one line
+	Serve    []string // the server's command line, but for its address; of a job of Slurm
+	Kube     deploy.Kube
+
 	// Of a crew; Site and Resources are then those of the whole allocation, on each node.
 	Crew Crew
 }
@@ -64,6 +70,15 @@ func (v View) GPUStyle() string {
 		return "gpus-per-node"
 	}
 	return v.Site.GPUStyle
+}
+
+// Signal is what a job is sent before its time limit. The agent waits for SIGUSR2. A server takes that for its death, and ends by itself
+// on SIGINT, which srun passes on, where of SIGTERM it makes SIGKILL.
+func (v View) Signal() string {
+	if len(v.Serve) > 0 {
+		return "INT"
+	}
+	return "USR2"
 }
 
 // LastTask is the highest index of the array.
@@ -97,6 +112,10 @@ func samples(script string) []View {
 	}
 	if onMachine(script) {
 		return machines(least, most)
+	}
+	if script == SlurmServe || script == Kubernetes {
+		least.Serve, most.Serve = []string{"vllm", "serve", "model"}, []string{"env", "A=b", "vllm", "serve", "model"}
+		most.Comments, most.Kube = []string{"a comment"}, deploy.SampleKube()
 	}
 	crew := most
 	crew.Crew = Crew{Order: least.Crew.Order, Nodes: 2, Tasks: 4, Slots: 8, Exclusive: true}

@@ -55,16 +55,14 @@ func (a *app) handsFree(ctx context.Context, t *tuning.Tuning, r tuning.Request)
 	return err
 }
 
-// printCollecting says who collects a run that is not over, which nobody may: on stdout below the table, or as a warning.
-func (a *app) printCollecting(t *tuning.Tuning, st record.State, who *handsfree.Collecting, asJSON bool) {
+// collecting says who collects a run that is not over, which nobody may: in a line below the table, or as a warning.
+func (a *app) collecting(t *tuning.Tuning, st record.State, who *handsfree.Collecting) (line, warning string) {
 	if who == nil || st.Phase.Over() {
-		return
+		return "", ""
 	}
 	line, hint := who.Say(t, a.Program, a.Now())
-	switch {
-	case hint != "":
-		fmt.Fprintf(a.Err, "warning: %s\nhint: %s\n", line, hint)
-	case !asJSON:
-		fmt.Fprintln(a.Out, line)
+	if hint != "" {
+		return "", fmt.Sprintf("warning: %s\nhint: %s\n", line, hint)
 	}
+	return line + "\n", ""
 }

@@ -62,7 +62,7 @@ func specFile(t *testing.T, seqs, timeScale string) string {
 
 func handsFree(t *testing.T, env []string, timeScale string) record.Dir {
 	t.Helper()
-	return record.Dir(vtune(t, env, "submit", "--hands-free=1s", specFile(t, "8", timeScale)))
+	return record.Dir(vtune(t, env, "submit", "--hands-free=1s", "--on-done", `echo "$VTUNE_PHASE" >>"$VTUNE_RUN/told"`, specFile(t, "8", timeScale)))
 }
 
 // within awaits a condition.
@@ -109,6 +109,11 @@ func chainEnds(t *testing.T, env []string, dir record.Dir) (links int) {
 	text, err := os.ReadFile(dir.ResultTxt())
 	if err != nil || !wantRows.Match(text) {
 		t.Errorf("result.txt: %v\n%s", err, text)
+	}
+	if _, err := os.Stat(dir.Notify()); err == nil {
+		if told, err := os.ReadFile(filepath.Join(string(dir), "told")); err != nil || string(told) != "over\n" {
+			t.Errorf("the end was told %q, %v", told, err)
+		}
 	}
 	all := names(slurm(t, env, "squeue", "-h", "-r", "-t", "all", "-o", "%j%K"), runOf(t, dir))
 	slices.Sort(all)

@@ -12,8 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"vtune/cmd/vtune/internal/screen/screentest"
 	"vtune/internal/bucket"
 	"vtune/internal/bucket/buckettest"
 	"vtune/internal/record"
@@ -280,7 +279,7 @@ func TestAPersonAtATerminalIsAskedWhetherItMayBeSpent(t *testing.T) {
 		code      int
 		resources int
 	}{{"", 2, 0}, {"\n", 2, 0}, {"no\n", 2, 0}, {"y\n", 0, 1}} {
-		screen, keyboard := terminal(t)
+		screen, keyboard := screentest.Terminal(t, 80, 24)
 		cmd := exec.Command(filepath.Join(programs, "vtune"), "submit", spec)
 		cmd.Env, cmd.Stdin, cmd.Stderr = c.env, strings.NewReader(answer.typed), keyboard
 		_ = cmd.Run() // its exit code is looked at below
@@ -291,27 +290,6 @@ func TestAPersonAtATerminalIsAskedWhetherItMayBeSpent(t *testing.T) {
 			t.Errorf("after %q: exit code %d, %s\n%s", answer.typed, code, c.api.Left(), said)
 		}
 	}
-}
-
-// terminal is a new one: what is written to the second file is read from the first.
-func terminal(t *testing.T) (screen, keyboard *os.File) {
-	t.Helper()
-	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { screen.Close() })
-	number, err := unix.IoctlGetUint32(int(screen.Fd()), unix.TIOCGPTN)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0)
-	}
-	if err == nil {
-		keyboard, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return screen, keyboard
 }
 
 // What Google will not take is told with the line that says it.

@@ -12,6 +12,8 @@ import (
 
 	"vtune/cmd/vtune/internal/caller"
 	"vtune/cmd/vtune/internal/ending"
+	"vtune/cmd/vtune/internal/live"
+	"vtune/cmd/vtune/internal/notice"
 	"vtune/cmd/vtune/internal/patience"
 	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
@@ -24,6 +26,7 @@ import (
 func newCollect(a *app) *cobra.Command {
 	var watch, asJSON bool
 	var grace time.Duration
+	var wish notice.Wish
 	c := &cobra.Command{
 		Use:   "collect RUN",
 		Short: "Look at a run once: state, follow-ups, result.txt; --watch goes on until it is over",
@@ -38,6 +41,9 @@ func newCollect(a *app) *cobra.Command {
 				return err
 			}
 			defer lease.Release()
+			if err := wish.Keep(t.Dir, a.Now()); err != nil {
+				return err
+			}
 			st, err := a.collect(c.Context(), t, watch, grace)
 			if err != nil {
 				return err
@@ -48,7 +54,22 @@ func newCollect(a *app) *cobra.Command {
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on until the run is over")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the state as JSON")
 	graceFlag(c, &grace)
+	plainFlag(c, a)
+	notifyFlags(c, &wish)
 	return c
+}
+
+// notifyFlags are kept in the run, for whoever collects its end.
+func notifyFlags(c *cobra.Command, wish *notice.Wish) {
+	c.Flags().StringVar(&wish.Command, "on-done", "", "command for sh when the run is over: the summary is its input, VTUNE_RUN, _PHASE, _EXIT_CODE, ... its environment")
+	c.Flags().StringVar(&wish.Webhook, "webhook", "", "URL (or @FILE that has it) that is told by a POST when the run is over")
+	earlier := c.PreRun
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if earlier != nil {
+			earlier(c, args)
+		}
+		return wish.Check()
+	}
 }
 
 func graceFlag(c *cobra.Command, grace *time.Duration) {
@@ -67,11 +88,20 @@ func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace t
 	col := t.Collector(grace)
 	if !watch {
 		st, err := col.Pass(ctx, true)
-		return st, errors.Join(err, t.Close(ctx, st, 0))
+		if err = errors.Join(err, t.Close(ctx, st, 0)); err == nil {
+			notice.Send(ctx, a.World(), t, st)
+		}
+		return st, err
 	}
-	p := screen.NewProgress(a.Err)
-	st, err := col.Watch(ctx, pace, collect.Report{Event: p.Event, Pass: p.Pass})
-	p.Close()
+	lines := screen.NewProgress(a.Err)
+	show := collect.Report{Event: lines.Event, Pass: lines.Pass}
+	if view := a.view(t, a.Err); view.Possible() {
+		var v *live.View
+		ctx, v = live.Open(ctx, view)
+		defer v.Close()
+		show = collect.Report{Event: v.Event, Pass: v.Pass}
+	}
+	st, err := col.Watch(ctx, pace, show)
 	if cause := context.Cause(ctx); errors.Is(cause, tuning.ErrTakenOver) {
 		return st, cause
 	}
@@ -82,7 +112,22 @@ func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace t
 	if err != nil {
 		return st, err
 	}
-	return st, t.Close(ctx, st, pace.AskMin/3)
+	if err := t.Close(ctx, st, pace.AskMin/3); err != nil {
+		return st, err
+	}
+	notice.Send(ctx, a.World(), t, st)
+	return st, nil
+}
+
+func plainFlag(c *cobra.Command, a *app) {
+	talk := screen.NewTalk(a.Err, a.Env)
+	c.Flags().BoolVar(&talk.Plain, "plain", talk.Plain, "lines only, also on a terminal; so it is with NO_COLOR or TERM=dumb")
+}
+
+// view is how a run is shown on the terminal behind out, if there is one.
+func (a *app) view(t *tuning.Tuning, out any) live.Config {
+	return live.Config{In: a.In, Out: out, Talk: screen.NewTalk(a.Err, a.Env), Env: a.Env, Now: a.Now, Dir: t.Dir, Place: t.Place(),
+		Created: t.Run.Created}
 }
 
 // outcome is a run's end as an error: only a code where the summary says it all, a hint at the log where something failed.

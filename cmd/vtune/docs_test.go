@@ -17,7 +17,7 @@ import (
 // flags and so many arguments, can be seen.
 func TestTheCommandsOfThePagesOnTPUsExist(t *testing.T) {
 	typed := 0
-	for _, path := range []string{"../../README.md", "../../docs/tpu.md", "../../examples/tpu-v6e/README.md"} {
+	for _, path := range []string{"../../README.md", "../../docs/tpu.md", "../../docs/serving.md", "../../examples/tpu-v6e/README.md"} {
 		page, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"vtune/cmd/vtune/internal/caller"
+	"vtune/cmd/vtune/internal/screen"
 	"vtune/internal/diag"
 )
 
@@ -23,7 +24,7 @@ func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	return run(ctx, os.Args, app{Caller: caller.Caller{
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Environ(), Now: time.Now, Version: version,
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Environ(), Now: time.Now, Version: caller.Built(version),
 	}})
 }
 
@@ -35,6 +36,7 @@ type app struct {
 
 func run(ctx context.Context, args []string, a app) int {
 	a.Program = filepath.Base(args[0])
+	a.Err = screen.NewTalk(a.Err, a.Env)
 	root := newRoot(&a)
 	root.SetArgs(args[1:])
 	root.SetIn(a.In)

@@ -68,7 +68,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("PROGRAMS", programs)
 			env.Setenv("VTUNE", filepath.Join(programs, "vtune"))
-			return nil
+			runs, err := filepath.Abs("../../testdata/runs")
+			env.Setenv("RUNS", runs)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":          exitCodeIs,

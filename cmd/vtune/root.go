@@ -11,8 +11,8 @@ import (
 	"vtune/internal/diag"
 )
 
-// version is set by the linker for releases.
-var version = "0.1.0-dev"
+// version is set by the linker where Go itself cannot know it; see caller.Built.
+var version string
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
@@ -28,7 +28,7 @@ RUN is a run's directory, or its gs:// URL, as submit prints it. stdout is the a
 
 Exit codes:
 ` + exitTable(),
-		Version:       version,
+		Version:       a.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -41,8 +41,10 @@ Exit codes:
 		newStatus(a),
 		newCancel(a),
 		newRepeat(a),
+		newBest(a),
 		newImport(a),
 		newRun(a),
+		newVerify(a),
 		newSchema(a),
 		newSite(a),
 		newDoctor(a),

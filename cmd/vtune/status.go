@@ -2,17 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"vtune/cmd/vtune/internal/caller"
 	"vtune/cmd/vtune/internal/handsfree"
+	"vtune/cmd/vtune/internal/live"
 	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
-	"vtune/internal/diag"
 	"vtune/internal/record"
 )
 
@@ -28,32 +30,42 @@ func newStatus(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for {
-				st, out, who, err := a.status(c.Context(), t)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					err = a.PrintJSON(st)
-				} else {
-					err = screen.Status(a.Out, t.Place(), st, out, watch && screen.IsTerminal(a.Out))
-				}
-				a.printCollecting(t, st, who, asJSON)
-				if err != nil || !watch || st.Phase.Over() {
-					return err
-				}
-				select {
-				case <-c.Context().Done():
-					return caller.Exit(diag.Interrupted)
-				case <-time.After(every): // the pace of a display, not a wait for a condition
-				}
+			look := func(ctx context.Context) (live.Look, error) { return a.look(ctx, t, asJSON) }
+			view := a.view(t, a.Out)
+			if asJSON {
+				view.Out = nil
 			}
+			if watch {
+				return live.Onlook(c.Context(), view, every, a.Out, look)
+			}
+			l, err := look(c.Context())
+			return errors.Join(err, l.Print(a.Out, a.Err, live.Look{}))
 		},
 	}
-	c.Flags().BoolVarP(&watch, "watch", "w", false, "redraw until the run is over")
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on until the run is over")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the state as JSON")
 	c.Flags().DurationVar(&every, "interval", 5*time.Second, "pause between two looks with --watch")
+	plainFlag(c, a)
 	return c
+}
+
+// look is what status says, by one look.
+func (a *app) look(ctx context.Context, t *tuning.Tuning, asJSON bool) (live.Look, error) {
+	st, seen, who, err := a.status(ctx, t)
+	if err != nil {
+		return live.Look{}, err
+	}
+	line, remark := a.collecting(t, st, who)
+	l := live.Look{State: st, Seen: seen, Remark: remark}
+	var text strings.Builder
+	if asJSON {
+		err = caller.WriteJSON(&text, st)
+	} else {
+		err = screen.Status(&text, t.Place(), st, seen)
+		text.WriteString(line)
+	}
+	l.Text = text.String()
+	return l, err
 }
 
 // status reads the directory afresh and asks the scheduler once; it writes nothing and needs no lease. A scheduler that does

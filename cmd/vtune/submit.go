@@ -10,12 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"vtune/cmd/vtune/internal/consent"
+	"vtune/cmd/vtune/internal/notice"
 	"vtune/cmd/vtune/internal/tuning"
 )
 
 func newSubmit(a *app) *cobra.Command {
 	var r tuning.Request
 	var dryRun, asJSON bool
+	var wish notice.Wish
 	c := &cobra.Command{
 		Use:   "submit SPEC|RUN",
 		Short: "Make the run directory and submit its jobs; run again, it repairs and submits nothing twice",
@@ -35,28 +37,34 @@ is put together again.`,
 				r.SpecFile = args[0]
 				return a.render(r, dir, asJSON)
 			}
-			t, err := a.submit(c.Context(), args[0], r)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return a.PrintJSON(submission{Run: t.Place(), ID: t.Run.ID})
-			}
-			fmt.Fprintln(a.Out, t.Place())
-			next := "collect --watch"
-			if r.HandsFree > 0 {
-				next = "status"
-			}
-			fmt.Fprintf(a.Err, "next: %s %s %s\n", a.Program, next, t.Place())
-			return nil
+			return a.detach(c.Context(), args[0], r, wish, asJSON)
 		},
 	}
 	submitFlags(c, &r)
 	handsFreeFlag(c, &r)
 	patienceFlag(c, a, 5*time.Minute)
+	notifyFlags(c, &wish)
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "render every script into a temporary directory and submit nothing")
 	c.Flags().BoolVar(&asJSON, "json", false, "print run directory and id as JSON")
 	return c
+}
+
+// detach submits, and leaves what follows to others.
+func (a *app) detach(ctx context.Context, path string, r tuning.Request, wish notice.Wish, asJSON bool) error {
+	t, err := a.submit(ctx, path, r, wish)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return a.PrintJSON(submission{Run: t.Place(), ID: t.Run.ID})
+	}
+	fmt.Fprintln(a.Out, t.Place())
+	next := "collect --watch"
+	if r.HandsFree > 0 {
+		next = "status"
+	}
+	fmt.Fprintf(a.Err, "next: %s %s %s\n", a.Program, next, t.Place())
+	return nil
 }
 
 // submission is the answer of submit --json.
@@ -79,7 +87,7 @@ func patienceFlag(c *cobra.Command, a *app, usual time.Duration) {
 }
 
 // submit makes or finds the run that path asks for and puts its planned units out.
-func (a *app) submit(ctx context.Context, path string, r tuning.Request) (*tuning.Tuning, error) {
+func (a *app) submit(ctx context.Context, path string, r tuning.Request, wish notice.Wish) (*tuning.Tuning, error) {
 	t, err := tuning.Prepare(ctx, a.World(), path, r)
 	if err != nil {
 		return nil, err
@@ -89,6 +97,9 @@ func (a *app) submit(ctx context.Context, path string, r tuning.Request) (*tunin
 		return nil, err
 	}
 	defer lease.Release()
+	if err := wish.Keep(t.Dir, a.Now()); err != nil {
+		return nil, err
+	}
 	if r.HandsFree > 0 {
 		return t, a.handsFree(ctx, t, r)
 	}

@@ -16,8 +16,9 @@ import (
 	"vtune/internal/report"
 )
 
-// Publish writes the run's answers, each only if its bytes changed: a watcher of result.txt sees news, not heartbeats.
-func Publish(dir record.Dir, run record.Run, st record.State) error {
+// Publish writes the run's answers, each only if its bytes changed: a watcher of result.txt sees news, not heartbeats. report.html, which
+// is large, waits for more news than the others. Without serve it has no command line.
+func Publish(dir record.Dir, run record.Run, st record.State, serve Serve) error {
 	state, err := fsx.JSON(st)
 	if err != nil {
 		return err
@@ -37,6 +38,9 @@ func Publish(dir record.Dir, run record.Run, st record.State) error {
 		if err := replace(f.path, f.data); err != nil {
 			return err
 		}
+	}
+	if err := reportHTML(dir, run, st, state, serve); err != nil {
+		return err
 	}
 	for _, l := range report.Logs(st) {
 		if err := link(string(dir), l.Name, l.Target); err != nil {

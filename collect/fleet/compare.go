@@ -200,6 +200,9 @@ func compare(jobs []Job) comparison {
 			n.Driver, n.CPU, n.Kernel = h.Driver, h.CPU, h.Kernel
 			for _, g := range h.GPUs {
 				seen[name][fmt.Sprint(g.Index, g.UUID)] = g.Name
+				if g.MemoryMiB > 0 && (n.Memory == 0 || g.MemoryMiB < n.Memory) {
+					n.Memory = g.MemoryMiB
+				}
 			}
 		}
 		if j.Health != nil && j.Health.Check != nil && j.Health.Check.TPOT > 0 {

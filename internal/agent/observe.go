@@ -163,14 +163,12 @@ func sequential(o *record.Observation, m client.Measurement) {
 	}
 }
 
-// arrivals is how long sending a load takes by its own schedule, within the budget of one run.
+// arrivals is how long sending a load takes by its own schedule, within the budget of one run, which is all that bounds requests that
+// are sent all at once.
 func (w *work) arrivals(l record.Load) time.Duration {
-	if l.Rate.IsInf() || l.Rate <= 0 {
-		return 0
-	}
-	s := float64(l.Requests) / float64(l.Rate)
-	if most := w.a.Policy.Test.MaxSeconds; most > 0 {
-		s = min(s, most)
+	most, s := w.a.Policy.Test.MaxSeconds, float64(l.Requests)/float64(l.Rate)
+	if l.Rate.IsInf() || most > 0 && s > most {
+		s = most
 	}
 	return time.Duration(s * float64(time.Second))
 }

@@ -226,7 +226,7 @@ func (t *tuning) lower(ctx context.Context, f *vllm.Failure) error {
 	lower := math.Round(100*(before-lowerBy)) / 100
 	t.w.stop(ctx, t.srv)
 	t.srv = nil
-	if t.lowered++; t.lowered > lowerings || lower < lowestUnder {
+	if t.lowered++; t.lowered > lowerings || lower < lowestUnder || t.w.a.Policy.Verifies() { // another server than the claim's
 		return f
 	}
 	t.serve.Utilization, t.w.result.Utilization = lower, lower

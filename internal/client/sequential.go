@@ -16,7 +16,7 @@ import (
 const judgeEvery = 100 * time.Millisecond
 
 // Sequential measures until the verdict is sure, at most what the load and the policy's test allow. A load without a purpose is
-// not judged, and runs to its end.
+// not judged, and one that verifies a claim is judged at its end: both run to it.
 type Sequential struct {
 	Setting
 	IDs []int // token ids for prompts
@@ -34,7 +34,7 @@ func (c Sequential) WarmUp(ctx context.Context, t Target) error {
 func (c Sequential) Measure(ctx context.Context, t Target) (m Measurement, err error) {
 	a := c.Assignment
 	workload := c.workload(t)
-	judge := judge{rule: verdict.Of(a.Policy, t.Load), from: workload.From, gaps: limitsGaps(a.Policy.Limits), most: a.Policy.Test.MaxSeconds}
+	judge := judge{rule: verdict.Of(a.Policy, t.Load), from: workload.From, gaps: limitsGaps(a.Policy.Limits), most: a.Policy.Test.MaxSeconds, whole: t.Load.Purpose == record.Verify}
 	var watch *load.Watch
 	if t.Load.Purpose != "" {
 		watch = &load.Watch{Every: judgeEvery, See: judge.see}
@@ -93,6 +93,7 @@ type judge struct {
 	from     load.Clock
 	gaps     bool    // some limit is on them
 	most     float64 // s: the run's budget
+	whole    bool    // only the whole run is judged
 	requests []verdict.Request
 	settled  int // so many from the start will not change
 	sure     *verdict.Outcome
@@ -114,10 +115,11 @@ func (j *judge) see(now time.Duration, requests []load.Timeline) (stop bool) {
 			return true
 		}
 	}
-	o := j.rule.Judge(j.read(requests), now.Seconds(), false)
-	if o.Sure() {
-		j.sure = &o
-		return true
+	if !j.whole {
+		if o := j.rule.Judge(j.read(requests), now.Seconds(), false); o.Sure() {
+			j.sure = &o
+			return true
+		}
 	}
 	// Requests sent all at once are all due at once, so their schedule does not bound the run.
 	return math.IsInf(j.rule.Rate, 1) && j.most > 0 && now.Seconds() >= j.most

@@ -47,7 +47,7 @@ func ExitCodes() []struct {
 		{Infeasible, "the run is over and no cell meets the limit"},
 		{Busy, "another collector holds this run"},
 		{Unfinished, "the run is not over yet (collect without --watch), or was cancelled"},
-		{NoAnswer, "the run is over without an answer: the probe or every cell failed"},
+		{NoAnswer, "the run is over without an answer: the probe or every cell failed; verify: the claim could not be decided"},
 		{Unwell, "doctor: at least one check failed"},
 		{Worse, "compare: the second run is worse, beyond noise; verify: the claim does not hold"},
 		{Interrupted, "interrupted"},

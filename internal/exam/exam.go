@@ -245,7 +245,7 @@ func StatDisk(path string) (doctor.Disk, error) {
 			return doctor.Disk{}, fmt.Errorf("statfs %s: %w", at, err)
 		}
 		return doctor.Disk{
-			Path: path, Magic: uint32(s.Type), Free: s.Bavail * uint64(s.Bsize), NoExec: s.Flags&unix.ST_NOEXEC != 0,
+			Path: path, Magic: uint32(s.Type), Free: s.Bavail * uint64(s.Bsize), NoExec: s.Flags&noExec != 0,
 		}, nil
 	}
 }

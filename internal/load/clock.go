@@ -3,10 +3,7 @@ package load
 import (
 	"context"
 	"math"
-	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // virtual turns real time into the server's time.
@@ -39,33 +36,5 @@ func (v virtual) until(ctx context.Context, due time.Duration, k *kick) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	}
-}
-
-// kick makes timers of an idle process exact. Its scheduler sleeps in epoll_wait, which counts in whole milliseconds, so that half
-// of one is lost in the mean. A timer of the kernel among what epoll_wait waits for ends the sleep in time.
-type kick struct {
-	fd   int
-	file *os.File // has the descriptor watched; nil: timers stay as they are
-}
-
-func newKick() *kick {
-	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
-	if err != nil {
-		return &kick{}
-	}
-	return &kick{fd, os.NewFile(uintptr(fd), "timer")}
-}
-
-// in asks for an end of sleep; nobody needs to read it.
-func (k *kick) in(d time.Duration) {
-	if k.file != nil {
-		_ = unix.TimerfdSettime(k.fd, 0, &unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}, nil) // without it, a millisecond late
-	}
-}
-
-func (k *kick) close() {
-	if k.file != nil {
-		_ = k.file.Close()
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A client that cannot keep its own schedule measures itself. Lateness is part of a latency that counts from when a request was
@@ -57,12 +55,7 @@ func (e effort) judge(s *Summary, w Workload, scale float64) {
 
 // cores is how many this process may use: by affinity, and by the container's quota, which the runtime has looked up.
 func cores() int {
-	n := runtime.GOMAXPROCS(0)
-	var set unix.CPUSet
-	if unix.SchedGetaffinity(0, &set) == nil {
-		n = min(n, set.Count())
-	}
-	return max(n, 1)
+	return max(min(runtime.GOMAXPROCS(0), affine()), 1)
 }
 
 // cpuTime is zero if the kernel does not tell, which makes no run look busy.

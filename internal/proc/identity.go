@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +37,7 @@ func Of(pid int) (Identity, error) {
 
 // thisBoot is an Identity without a process.
 func thisBoot() (Identity, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := bootID()
 	if err != nil {
 		return Identity{}, fmt.Errorf("identify this boot: %w", err)
 	}
@@ -46,7 +45,7 @@ func thisBoot() (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("identify this machine: %w", err)
 	}
-	return Identity{Host: host, Boot: strings.TrimSpace(string(boot))}, nil
+	return Identity{Host: host, Boot: boot}, nil
 }
 
 func (id Identity) of(e entry) Identity {
@@ -70,21 +69,7 @@ func (id Identity) Alive() bool {
 	return err == nil && here.of(e) == id && !e.dead()
 }
 
-// Signal sends sig to this very process, or fails with os.ErrProcessDone. Opening a handle first and comparing the identity
-// behind it leaves no moment in which the pid could be given to another process.
-func (id Identity) Signal(sig syscall.Signal) error {
-	handle, err := unix.PidfdOpen(id.PID, 0)
-	if err != nil {
-		return id.signalByNumber(sig)
-	}
-	defer unix.Close(handle)
-	if !id.Alive() {
-		return os.ErrProcessDone
-	}
-	return gone(unix.PidfdSendSignal(handle, sig, nil, 0))
-}
-
-// signalByNumber is for kernels before 5.3 and sandboxes that forbid process handles.
+// signalByNumber is for kernels before 5.3, sandboxes that forbid process handles, and systems that have none.
 func (id Identity) signalByNumber(sig syscall.Signal) error {
 	if !id.Alive() {
 		return os.ErrProcessDone

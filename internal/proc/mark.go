@@ -2,15 +2,12 @@ package proc
 
 import (
 	"bytes"
-	"fmt"
 	"hash/fnv"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // MarkVariable holds the token of a process's attempt; where attempts nest (a job of the local scheduler runs an agent), the
@@ -57,35 +54,8 @@ func brand(token string) uint64 {
 	return h.Sum64()>>2 | 1<<61
 }
 
-func branded(pid int, token string) bool {
-	var limit unix.Rlimit
-	err := unix.Prlimit(pid, unix.RLIMIT_LOCKS, nil, &limit)
-	return err == nil && limit.Cur == brand(token)
-}
-
 // Supervisor is the role of a process that answers for the end of everything that descends from it.
 type Supervisor struct{ token string }
-
-// Supervise takes that role for the rest of this process's life: orphaned descendants become its children instead of init's,
-// and everything it starts from now on bears its brand as well as the mark that Spec.Mark gives. The outermost supervisor's
-// brand stays; an inner one is told from the others by mark and descent.
-func Supervise(token string) (*Supervisor, error) {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("adopt orphaned descendants: %w", err)
-	}
-	var limit unix.Rlimit
-	if err := unix.Prlimit(0, unix.RLIMIT_LOCKS, nil, &limit); err != nil {
-		return nil, fmt.Errorf("brand this process: %w", err)
-	}
-	// A finite limit is an outer supervisor's brand, or a site's wish: neither is ours to change.
-	if limit.Cur == unix.RLIM_INFINITY && limit.Max == unix.RLIM_INFINITY {
-		limit.Cur = brand(token)
-		if err := unix.Prlimit(0, unix.RLIMIT_LOCKS, &limit, nil); err != nil {
-			return nil, fmt.Errorf("brand this process: %w", err)
-		}
-	}
-	return &Supervisor{token: token}, nil
-}
 
 // Marked finds every living process of an attempt: those that bear its mark or its brand, whatever descends from them, and the
 // groups and sessions that they lead. The caller is among them if it belongs to the attempt.

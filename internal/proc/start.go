@@ -14,11 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Spec is what to start. Stdin is always /dev/null.
+// Spec is what to start.
 type Spec struct {
 	Argv   []string
-	Env    []string // nil: the caller's
-	Dir    string   // "": the caller's
+	Env    []string  // nil: the caller's
+	Dir    string    // "": the caller's
+	Stdin  io.Reader // nil: /dev/null
 	Stdout io.Writer
 	Stderr io.Writer
 
@@ -63,8 +64,11 @@ func Start(s Spec) (*Process, error) {
 	if len(s.Argv) == 0 {
 		return nil, errors.New("start a process: no command")
 	}
+	if err := able(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", s.Argv[0], err)
+	}
 	cmd := exec.Command(s.Argv[0], s.Argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.Dir, s.Env, s.Stdout, s.Stderr
+	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Dir, s.Env, s.Stdin, s.Stdout, s.Stderr
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
@@ -74,11 +78,11 @@ func Start(s Spec) (*Process, error) {
 	cmd.WaitDelay = pipeDelay
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !s.Session, Setsid: s.Session}
 	if s.DieWithCaller {
-		cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM
+		dieWithCaller(cmd.SysProcAttr)
 	}
 	p := &Process{done: make(chan struct{})}
 	started := make(chan error, 1)
-	go p.run(cmd, started)
+	go p.run(cmd, s.DieWithCaller, started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.Argv[0], err)
 	}
@@ -87,8 +91,8 @@ func Start(s Spec) (*Process, error) {
 
 // run starts and awaits the command on one goroutine. For the kernel the "caller" of DieWithCaller is the thread that forked,
 // and Go ends idle threads, so that thread is kept until the child has ended.
-func (p *Process) run(cmd *exec.Cmd, started chan<- error) {
-	if cmd.SysProcAttr.Pdeathsig != 0 {
+func (p *Process) run(cmd *exec.Cmd, dieWithCaller bool, started chan<- error) {
+	if dieWithCaller {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 	}

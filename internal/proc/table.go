@@ -3,17 +3,15 @@ package proc
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
 
-// entry is what /proc/PID/stat says of one process.
+// entry is what the kernel says of one process.
 type entry struct {
 	pid, parent, group, session int
 	state                       byte
-	start                       uint64 // clock ticks since boot
+	start                       uint64 // clock ticks since boot; darwin: microseconds since 1970
 }
 
 // dead: a zombie has ended and holds nothing but its number.
@@ -45,36 +43,4 @@ func parseStat(line []byte) (entry, error) {
 		return entry{}, fmt.Errorf("process status: start time: %w", err)
 	}
 	return e, nil
-}
-
-func read(pid int) (entry, error) {
-	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return entry{}, err
-	}
-	return parseStat(line)
-}
-
-// table is every process of the machine at about this moment; those that end meanwhile are left out.
-func table() ([]entry, error) {
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("list processes: %w", err)
-	}
-	var all []entry
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		if e, err := read(pid); err == nil {
-			all = append(all, e)
-		}
-	}
-	return all, nil
 }

@@ -41,6 +41,7 @@ func (d Dir) Events() string     { return d.path("events") }
 func (d Dir) State() string      { return d.path("state.json") }
 func (d Dir) ResultTxt() string  { return d.path("result.txt") }
 func (d Dir) ResultJSON() string { return d.path("result.json") }
+func (d Dir) Report() string     { return d.path("report.html") }
 func (d Dir) Profile() string    { return d.path("profile") }
 func (d Dir) Cells() string      { return d.path("cells") }
 

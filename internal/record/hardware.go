@@ -86,7 +86,8 @@ type Repeat struct {
 // NodeState is a node as a run met it. Times are those of its typical check: the median, of an even number the lower one.
 type NodeState struct {
 	Node   string   `json:"node"`
-	GPUs   []string `json:"gpus,omitempty"` // names, with how many of the kind the run met: "2 x NVIDIA H200"
+	GPUs   []string `json:"gpus,omitempty"`           // names, with how many of the kind the run met: "2 x NVIDIA H200"
+	Memory float64  `json:"gpu_memory_mib,omitempty"` // of the smallest of them
 	Driver string   `json:"driver,omitempty"`
 	CPU    string   `json:"cpu,omitempty"`
 	Kernel string   `json:"kernel,omitempty"`

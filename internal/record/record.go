@@ -86,6 +86,7 @@ const (
 	Bound   Purpose = "bound"   // throughput at an infinite rate: above every rate that can be sustained
 	Explore Purpose = "explore" // narrows the bracket; its verdict may be wrong now and then
 	Confirm Purpose = "confirm" // as sure as the spec asks for; only such a pass is an answer
+	Verify  Purpose = "verify"  // a claim's one run: as sure as that, and as long as it was asked to be
 )
 
 // Kind is what a job is for.
@@ -170,6 +171,18 @@ type Policy struct {
 	Prune      Prune    `json:"prune,omitempty"`
 	Emulate    Emulate  `json:"emulate,omitempty"`
 	Arrivals   Arrivals `json:"arrivals,omitzero"`
+
+	Verify Verification `json:"verify,omitzero"` // in place of a search
+}
+
+// Verifies reports whether the question is one claim.
+func (p Policy) Verifies() bool { return p.Verify.Rate > 0 }
+
+// Verification is a claim and how long it is checked: that a server holds a rate within the limits, or without limits reaches it.
+type Verification struct {
+	Rate        float64 `json:"request_rate"`
+	Seconds     float64 `json:"duration_s"`                       // of the load
+	Utilization float64 `json:"gpu_memory_utilization,omitempty"` // that the claim is about; 0: what a probe finds
 }
 
 // Observation is one benchmark run at one load. Latencies in ms, throughput in requests (or tokens) per second, Seconds in s.

@@ -1,5 +1,7 @@
 package record
 
+import "time"
+
 // State is what a run's directory says at one moment: a pure function of the records, cached as state.json. Deleting the file
 // and collecting again gives identical bytes, so it holds no time of its own and nothing that only the scheduler knows.
 type State struct {
@@ -76,6 +78,11 @@ type AttemptState struct {
 	Starts    []Start `json:"starts,omitempty"` // of servers, in order
 	Observed  int     `json:"observed"`
 	Seconds   float64 `json:"seconds,omitempty"` // wall time, once there is a result
+	// SubmittedAt is when its unit was acknowledged, StartedAt when it began. EndedAt is what its result says, or else when the collector
+	// noted that it had ended, which is later.
+	SubmittedAt time.Time `json:"submitted_at,omitzero"`
+	StartedAt   time.Time `json:"started_at,omitzero"`
+	EndedAt     time.Time `json:"ended_at,omitzero"`
 	// Slow is by how much the time that its node takes is above the other nodes', where it is an outlier; Throttled what its GPUs
 	// said under load that makes them slow, or wrong.
 	Slow      float64  `json:"slow,omitempty"`

@@ -69,8 +69,8 @@ func why(c record.Cause, message string) string {
 
 const longestMessage = 500
 
-// unbroken has nothing in it that breaks a line or moves a cursor.
-func unbroken(s string) string {
+// Unbroken has nothing in it that breaks a line or moves a cursor.
+func Unbroken(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) { // false for every line break and control, bidirectional ones too
 			return r
@@ -81,7 +81,7 @@ func unbroken(s string) string {
 
 // oneLine keeps foreign words on their line, harmless to a terminal, and no longer than a person reads.
 func oneLine(s string) string {
-	s = strings.Join(strings.Fields(unbroken(s)), " ")
+	s = strings.Join(strings.Fields(Unbroken(s)), " ")
 	if len(s) <= longestMessage {
 		return s
 	}
@@ -115,8 +115,8 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// simulated reports whether a server's version says that it is no real one: the local part of vllm-sim's is "sim".
-func simulated(version string) bool {
+// Simulated reports whether a server's version says that it is no real one: the local part of vllm-sim's is "sim".
+func Simulated(version string) bool {
 	_, local, _ := strings.Cut(version, "+")
 	return local == "sim" || strings.HasPrefix(local, "sim.")
 }

@@ -256,19 +256,19 @@ func TestAnEstimateGrowsWithWhatIsLeftAndShrinksWithWhatRuns(t *testing.T) {
 		for range waiting {
 			st.Cells = append(st.Cells, aCell(1, 1, record.WorkWaiting))
 		}
-		fewer, known := remaining(st)
+		fewer, known := Remaining(st)
 		if !known {
 			t.Fatalf("a final cell gives no estimate")
 		}
 		st.Cells = append(st.Cells, aCell(1, 2, record.WorkWaiting))
-		more, _ := remaining(st)
+		more, _ := Remaining(st)
 		if more <= fewer {
 			t.Fatalf("%v with one cell more, %v without", more, fewer)
 		}
 		for i := range running {
 			st.Cells[4+i].Phase = record.WorkRunning
 		}
-		if faster, _ := remaining(st); faster >= more {
+		if faster, _ := Remaining(st); faster >= more {
 			t.Fatalf("%v with more cells at a time, %v with fewer", faster, more)
 		}
 	})

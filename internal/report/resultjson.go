@@ -78,7 +78,7 @@ func answerOf(c record.CellState, p record.Policy) Answer {
 
 // unsure is a run that could have been an answer, and ended before its verdict was sure.
 func unsure(o record.Observation) bool {
-	return o.Verdict == record.Unsure && o.Load.Purpose == record.Confirm
+	return o.Verdict == record.Unsure && (o.Load.Purpose == record.Confirm || o.Load.Purpose == record.Verify)
 }
 
 // Units of the numbers whose names do not bear it (as ttft_ms and duration_s do), by those names.
@@ -97,7 +97,7 @@ type Units struct {
 func ResultJSON(run record.Run, st record.State) ([]byte, error) {
 	d := Document{
 		Schema: record.Schema, Run: run, Phase: st.Phase, Over: st.Phase.Over(),
-		ServerVersion: st.ServerVersion, Simulated: simulated(st.ServerVersion),
+		ServerVersion: st.ServerVersion, Simulated: Simulated(st.ServerVersion),
 		Units: Units{
 			RequestRate: "requests/s, or inf for all at once", RequestThroughput: "requests/s", RequestGoodput: "requests/s",
 			OutputThroughput: "tokens/s", Seconds: "s", Share: "of requests (of ITL: of gaps) beyond a limit, 0 to 1",

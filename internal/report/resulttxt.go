@@ -91,7 +91,7 @@ func finalRow(st record.State, profileDir string) string {
 	if reason := noProfile(st); reason != "" {
 		return row + ", profile not saved: " + inRow(reason) + "\n"
 	}
-	return row + ", profile saved in: " + unbroken(profileDir) + "\n"
+	return row + ", profile saved in: " + Unbroken(profileDir) + "\n"
 }
 
 // noProfile is why a run that is over has no profile of its best cell, or nothing if it has one.

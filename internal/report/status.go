@@ -101,19 +101,19 @@ func Progress(st record.State) string {
 		parts = append(parts, fmt.Sprintf("best %.2f req/s (%s)", b.Observation.Metrics.RequestThroughput, b.Cell.ID))
 	}
 	if st.Phase == record.PhaseMeasuring {
-		if left, known := remaining(st); known {
-			parts = append(parts, "about "+roughly(left)+" to the last cell")
+		if left, known := Remaining(st); known {
+			parts = append(parts, "about "+Roughly(left)+" to the last cell")
 		}
 	}
-	if simulated(st.ServerVersion) {
+	if Simulated(st.ServerVersion) {
 		parts = append(parts, "simulated engine")
 	}
 	return strings.Join(parts, ", ")
 }
 
-// remaining rests on what the final cells cost: the others cost as much, less what is already observed of them, as many at a
+// Remaining is how long the cells may still take, where that is known. It rests on what the final cells cost: the others cost as much, less what is already observed of them, as many at a
 // time as are running now. Queues are the scheduler's secret, so it is an estimate for a run that gets its nodes.
-func remaining(st record.State) (left time.Duration, known bool) {
+func Remaining(st record.State) (left time.Duration, known bool) {
 	var spent float64
 	var done, loads, running int
 	for _, c := range st.Cells {
@@ -144,8 +144,8 @@ func remaining(st record.State) (left time.Duration, known bool) {
 	return time.Duration(seconds / float64(max(running, 1)) * float64(time.Second)), true
 }
 
-// roughly is a duration with no more figures than an estimate has.
-func roughly(d time.Duration) string {
+// Roughly is a duration with no more figures than an estimate has.
+func Roughly(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:
 		return "10 s"

@@ -144,7 +144,7 @@ func (s *summary) cells(st record.State) {
 
 // notes are what a reader of the numbers should know before believing them.
 func (s *summary) notes(st record.State) {
-	if simulated(st.ServerVersion) {
+	if Simulated(st.ServerVersion) {
 		s.line("note", "the engine is a simulation: its numbers say how vtune works, not how fast a machine is")
 	}
 	if st.Best != nil && st.Policy.LimitMS > 0 && st.Policy.Method != search.Vtune {

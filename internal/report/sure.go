@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"vtune/internal/record"
-	"vtune/internal/search"
 )
 
 // sure says how well the winner's numbers are known, of a method that knows it.
@@ -50,24 +49,9 @@ func standingWords(l record.Standing) string {
 	return words
 }
 
-// ties are the cells that may be as good as the winner within the tolerance, so that another run might name one of them. What is
-// likely of both is compared, as the search does.
 func (s *summary) ties(st record.State) {
-	best := search.Rival(st.Best.Observation) / (1 + st.Policy.Tolerance)
-	if st.Policy.Method != search.Vtune {
-		return
-	}
-	for _, c := range st.Cells {
-		answer := answerOf(c, st.Policy)
-		switch {
-		case c.Cell == st.Best.Cell:
-		case answer == AnswerAccepted && search.Rival(*c.Accepted) >= best:
-			s.line("near tie", "%s may hold up to %.4g req/s", c.ID, search.Rival(*c.Accepted))
-		case answer == AnswerLeft && c.Bound >= best:
-			s.line("near tie", "%s may hold up to %.4g req/s", c.ID, c.Bound)
-		case answer == AnswerUnsure && likely(c) >= best:
-			s.line("near tie", "%s may hold %.4g req/s, which could not be shown", c.ID, likely(c))
-		}
+	for _, t := range Ties(st) {
+		s.line("near tie", "%s", t)
 	}
 }
 

@@ -65,6 +65,9 @@ func Next(q Question) Decision {
 	case AutoTune:
 		return autoTune(q.Policy, byLoad(q.Observed))
 	case Vtune:
+		if q.Policy.Verifies() {
+			return verify(q)
+		}
 		return vtune(q)
 	case Imported:
 		return imported(q.Observed)

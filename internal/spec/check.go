@@ -44,8 +44,13 @@ func (d *decoder) checkGrid() {
 		return
 	}
 	g := d.spec.Grid
-	if n := len(g.MaxNumSeqs) * len(g.MaxNumBatchedTokens); n > maxCells {
+	n := len(g.MaxNumSeqs) * len(g.MaxNumBatchedTokens)
+	if n > maxCells {
 		d.Problem(d.seen[tokensPath], tokensPath, fmt.Sprintf("makes %d cells, more than %d", n, maxCells), "")
+	}
+	const claim = "verify.rate"
+	if at := d.seen[claim]; at != nil && d.Sound(claim) && n > 1 {
+		d.Problem(at, claim, fmt.Sprintf("is a claim about one cell, and the grid has %d", n), "write one value for each axis, or leave verify out to search")
 	}
 	var sound []*yaml.Node // the items that were taken over; refused ones are not in the grid
 	var paths []string
@@ -102,11 +107,15 @@ func (d *decoder) checkBudget() {
 	if len(d.Problems) > 0 || s.Method != MethodVtune {
 		return
 	}
+	most, budget, longer := s.Test.MaxRequests, "test.max_requests", "test.max_requests well above that"
+	if s.Verify.Rate > 0 {
+		most, budget, longer = s.Verify.Requests(), "the requests of verify", "a longer verify.duration"
+	}
 	check := func(path string, n *yaml.Node, percentile float64) {
 		p := min((1+s.Test.Zone)*(1-percentile/100), 0.999)
-		if need := math.Ceil(math.Log(s.Test.FalsePass) / math.Log1p(-p)); need > float64(s.Test.MaxRequests) {
-			d.Problem(n, path, fmt.Sprintf("%g %% cannot be shown by test.max_requests %d: it takes %.0f even if none is beyond the limit", percentile, s.Test.MaxRequests, need),
-				"write a lower percentile, or test.max_requests well above that")
+		if need := math.Ceil(math.Log(s.Test.FalsePass) / math.Log1p(-p)); need > float64(most) {
+			d.Problem(n, path, fmt.Sprintf("%g %% cannot be shown by %s %d: it takes %.0f even if none is beyond the limit", percentile, budget, most, need),
+				"write a lower percentile, or "+longer)
 		}
 	}
 	const short, goodput = "limit.p99_e2el_ms", "goodput_pct"

@@ -149,6 +149,11 @@ func anyOfVtune(t *rapid.T, s *Spec) {
 		rapid.IntRange(10000, 1e6).Draw(t, "requests"), rapid.SampledFrom([]string{"10m", "1h30m"}).Draw(t, "time")}
 	s.Arrivals = Arrivals{rapid.SampledFrom([]string{"1", "constant", "0.01", "2.50"}).Draw(t, "burstiness"),
 		rapid.SampledFrom([]string{"due", "sent"}).Draw(t, "from")}
+	s.Verify.Duration = rapid.SampledFrom([]string{"10m", "90s"}).Draw(t, "duration")
+	if rapid.Bool().Draw(t, "verifies") {
+		s.Verify.Rate, s.Verify.Utilization = 1234.5, rapid.SampledFrom([]float64{0, 0.01, 0.9, 1}).Draw(t, "utilization")
+		s.Grid = Grid{s.Grid.MaxNumSeqs[:1], s.Grid.MaxNumBatchedTokens[:1]}
+	}
 	for _, metric := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"ttft", "tpot", "itl", "e2el"}), rapid.ID).Draw(t, "metrics") {
 		ms := rapid.SampledFrom([]float64{1, 0.125, 1e-9, 1e200, 499.99}).Draw(t, "ms")
 		s.Limits = append(s.Limits, Limit{metric, 50, ms}, Limit{metric, 99.5, 2 * ms})

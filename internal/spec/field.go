@@ -64,6 +64,14 @@ func fields() []field {
 			At: func(s *Spec) any { return &s.Tolerance }},
 		{Key: "test", Doc: "how sure a verdict is; p is the share of requests that a limit lets be beyond it", Group: testFields()},
 		{Key: "arrivals", Doc: "when requests are sent", Group: arrivalFields()},
+		{Key: "verify", Doc: "a claim that one long run checks, in place of a search; the grid is its cell", Brief: "{rate: 12.5, duration: 10m}", Group: []field{
+			{Key: "rate", Doc: "requests/s that the cell is said to hold, or without limits to reach; null: search", Default: "null", Method: MethodVtune,
+				Span: word.Between(0, 1e6, "leave verify out to search"), At: func(s *Spec) any { return &s.Verify.Rate }, Sketch: "12.5"},
+			{Key: "duration", Doc: "of the load: 90s, 10m, 1h", Default: "10m", Method: MethodVtune, Value: word.Duration(),
+				At: func(s *Spec) any { return &s.Verify.Duration }},
+			{Key: "gpu_memory_utilization", Doc: "of the claim's server; null: a probe finds it", Default: "null", Method: MethodVtune,
+				Span: word.From(0.01, 1), At: func(s *Spec) any { return &s.Verify.Utilization }, Sketch: "0.95"},
+		}},
 		{Key: "rate_search", Doc: "of auto_tune: in-job: in the cell's job; follow-up: in jobs of its own", Default: "in-job",
 			OneOf: []string{"in-job", "follow-up"}, At: func(s *Spec) any { return &s.RateSearch }},
 		{Key: "profile", Doc: "the trace of the winner", Group: []field{

@@ -36,8 +36,11 @@ func clientOfMethod(s *Spec) string {
 }
 
 func profileOfMethod(s *Spec) string {
-	if s.Method == MethodAutoTune {
+	switch {
+	case s.Method == MethodAutoTune:
 		return "own-start"
+	case s.Verify.Rate > 0: // what the winner does was traced when it won
+		return "none"
 	}
 	return "confirm"
 }

@@ -1,6 +1,10 @@
 package spec
 
-import "vtune/internal/spec/word"
+import (
+	"math"
+
+	"vtune/internal/spec/word"
+)
 
 // TimeSeconds is the time limit of one job in seconds, 0 where none is given.
 func (s Site) TimeSeconds() int {
@@ -26,6 +30,12 @@ func (s Server) StartSeconds() float64 { return word.DurationSeconds(s.StartTime
 
 // MaxSeconds is how long one run may be under load; 0 under auto_tune.
 func (t Test) MaxSeconds() float64 { return word.DurationSeconds(t.MaxTime) }
+
+// Seconds of load that the claim is checked for; 0 under auto_tune.
+func (v Verify) Seconds() float64 { return word.DurationSeconds(v.Duration) }
+
+// Requests are as many as arrive in that time.
+func (v Verify) Requests() int { return int(math.Ceil(v.Rate * v.Seconds())) }
 
 // Shape of the gamma distribution of the intervals; 0 under auto_tune.
 func (a Arrivals) Shape() float64 { return word.Shape(a.Burstiness) }

@@ -8,8 +8,13 @@ type Line = table.Line
 // Effective is the spec as YAML with every value written out, in the table's order; Parse gives the same Spec back. Keys of another
 // scheduler are left out, since they would be refused.
 func (s *Spec) Effective() []byte {
+	return s.Under("The spec of this run, with every default and what its site file said written out.")
+}
+
+// Under is Effective with other words at its head.
+func (s *Spec) Under(head string) []byte {
 	known := table.Without(fields(), func(f field) bool { return ofOtherScheduler(f, s) })
-	return table.Page("The spec of this run, with every default and what its site file said written out.", known, func(_ string, f field) Line {
+	return table.Page(head, known, func(_ string, f field) Line {
 		return Line{Value: f.Text(s), Comment: f.Doc}
 	})
 }

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"gopkg.in/yaml.v3"
 
@@ -41,6 +42,26 @@ func ParseWith(file string, data []byte, sites Sites) (*Spec, error) {
 		return nil, err
 	}
 	return d.spec, nil
+}
+
+// Elsewhere is an effective spec as it would be on the Slurm cluster of a site file. What it says of its own site and results is left out.
+func Elsewhere(file string, data []byte, site string, sites Sites) (*Spec, error) {
+	root, problem := tree.Read(file, data, "")
+	if problem != nil {
+		return nil, diag.Problems{*problem}
+	}
+	kept := []*yaml.Node{tree.Literal("scheduler"), tree.Literal("slurm"), tree.Literal("site"), tree.Literal("{use: " + tree.Word(site) + "}")}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if !slices.Contains([]string{"scheduler", "site", "base", "max_chip_hours"}, root.Content[i].Value) {
+			kept = append(kept, root.Content[i], root.Content[i+1])
+		}
+	}
+	root.Content = kept
+	moved, err := yaml.Marshal(root)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWith(file, moved, sites)
 }
 
 // Locate finds where the values of a spec are written, by path (site.partition, site.directives.exclude), in the spec or in its

@@ -81,8 +81,8 @@ func TestOnlyFourKeysAreRequiredAndTheRestHasDefaults(t *testing.T) {
 		Server: Server{Command: []string{"vllm"}, MultiNode: "mp", StartTimeout: "10m"},
 		Method: "vtune", Client: "vtune", Plan: "columns", Prune: "bound", Emulate: "auto", Tolerance: 0.02, RateSearch: "in-job",
 		Test:     Test{Zone: 0.5, FalsePass: 0.01, FalseMiss: 0.01, MaxRequests: 3000, MaxTime: "1h"},
-		Arrivals: Arrivals{Burstiness: "1", LatencyFrom: "due"},
-		Profile:  Profile{With: "confirm", MaxIterations: 20}, Outliers: "mark",
+		Arrivals: Arrivals{Burstiness: "1", LatencyFrom: "due"}, Verify: Verify{Duration: "10m"},
+		Profile: Profile{With: "confirm", MaxIterations: 20}, Outliers: "mark",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("spec differs (-want +got):\n%s", diff)
@@ -197,6 +197,15 @@ func TestEachMistakeIsOneProblemAtItsPlace(t *testing.T) {
 		{"the script's method with two limits", minimal + "method: auto_tune\nlimits: [{metric: e2el, ms: 5}, {metric: e2el, percentile: 50, ms: 4}]\n",
 			"s:7:33: limits[1]: method auto_tune knows one limit, on P99 E2EL"},
 		{"the script's method with our profile", minimal + "method: auto_tune\nprofile: {with: confirm}\n", "s:7:17: profile.with: method auto_tune has no confirming run"},
+		{"a claim about several cells", minimal + "verify: {rate: 5}\n",
+			"s:6:16: verify.rate: is a claim about one cell, and the grid has 4"},
+		{"a claim of nothing", oneCell + "verify: {rate: 0}\n", "s:6:16: verify.rate: 0 is not above 0 and below 1e+06"},
+		{"a claim without a duration's unit", oneCell + "verify: {rate: 5, duration: 10}\n", `s:6:29: verify.duration: "10" is not a duration`},
+		{"a claim about more memory than there is", oneCell + "verify: {rate: 5, gpu_memory_utilization: 1.1}\n",
+			"s:6:43: verify.gpu_memory_utilization: 1.1 is not between 0.01 and 1"},
+		{"a claim by the script's method", oneCell + "method: auto_tune\nverify: {rate: 5}\n", "s:7:16: verify.rate: only method vtune knows this key"},
+		{"a run too short for its claim", oneCell + "limit: {p99_e2el_ms: 5}\nverify: {rate: 0.5}\n",
+			"s:6:22: limit.p99_e2el_ms: 99 % cannot be shown by the requests of verify 300: it takes 305 even if none is beyond the limit"},
 		{"a merge of a list", minimal + "x-a: &a [1]\nsite:\n  <<: *a\n", "s:8:7: site.<<: wants an anchor of keys and values"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -220,6 +229,25 @@ func TestTheShortFormOfALimitIsTheListOfOne(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s and %+v", written, diff, s.Limit)
 			}
 		}
+	}
+}
+
+// oneCell is minimal with a grid of one.
+var oneCell = strings.NewReplacer("128, 256", "128", "512, 1024", "1024").Replace(minimal)
+
+func TestAClaimIsOneRunAndNoSearch(t *testing.T) {
+	s, err := Parse("s", []byte(oneCell+"limit: {p99_e2el_ms: 5}\nverify: {rate: 12.3456, gpu_memory_utilization: 0.95}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := s.Verify; v.Seconds() != 600 || v.Requests() != 7408 || v.Utilization != 0.95 || s.Profile.With != "none" {
+		t.Errorf("%+v for %g s, %d requests, profile %s", v, v.Seconds(), v.Requests(), s.Profile.With)
+	}
+	const head = "A claim.\nOf somebody."
+	text := string(s.Under(head))
+	again, err := Parse("again", []byte(text))
+	if diff := cmp.Diff(s, again); err != nil || diff != "" || !strings.HasPrefix(text, "# A claim.\n# Of somebody.\n\n") {
+		t.Errorf("%v, written and read again (-want +got):\n%s%s", err, diff, text)
 	}
 }
 
@@ -385,7 +413,8 @@ func TestEveryCommentedOutLineOfTheTemplateIsValid(t *testing.T) {
 		}
 		b.WriteString(line + "\n")
 	}
-	text = strings.Replace(b.String(), "scheduler: local", "scheduler: slurm", 1) // which the keys of clusters are for
+	text = strings.Replace(b.String(), "scheduler: local", "scheduler: slurm", 1)                        // which the keys of clusters are for
+	text = strings.NewReplacer("[128, 256]", "[256]", "[512, 1024, 2048, 4096]", "[4096]").Replace(text) // which a claim is about
 	named := ""
 	if _, err := ParseWith("template", []byte(text), func(name string) (string, []byte, error) {
 		named = name

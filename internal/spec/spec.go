@@ -22,12 +22,13 @@ type Spec struct {
 	Server           Server   `yaml:"server"`
 	Method           string   `yaml:"method"`
 	Client           string   `yaml:"client"`
-	Plan             string   `yaml:"plan"` // cells or columns; this and what follows up to Arrivals is empty under auto_tune
+	Plan             string   `yaml:"plan"` // cells or columns; this and what follows up to Verify is empty under auto_tune
 	Prune            string   `yaml:"prune"`
 	Emulate          string   `yaml:"emulate"`
 	Tolerance        float64  `yaml:"tolerance"`
 	Test             Test     `yaml:"test"`
 	Arrivals         Arrivals `yaml:"arrivals"`
+	Verify           Verify   `yaml:"verify"` // in place of a search
 	RateSearch       string   `yaml:"rate_search"`
 	Profile          Profile  `yaml:"profile"`
 	Outliers         string   `yaml:"outliers"` // mark or repeat
@@ -67,6 +68,13 @@ type Test struct {
 type Arrivals struct {
 	Burstiness  string `yaml:"burstiness"` // a number, or constant
 	LatencyFrom string `yaml:"latency_from"`
+}
+
+// Verify is a claim. A rate of zero means that there is none.
+type Verify struct {
+	Rate        float64 `yaml:"rate"`
+	Duration    string  `yaml:"duration"`
+	Utilization float64 `yaml:"gpu_memory_utilization"` // 0: what the probe finds
 }
 
 // Grid holds the axes; their product is the cells, max_num_seqs outermost.

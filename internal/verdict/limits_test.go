@@ -107,4 +107,15 @@ func TestTheThroughputAtInf(t *testing.T) {
 	if v := o.Steady.Throughput.Value; o.Verdict != record.Pass || v < 15 || v > 17 {
 		t.Errorf("%s, %v requests/s: %s", o.Verdict, v, o.Reason)
 	}
+	// A claim is compared with the interval, at the end.
+	for claim, want := range map[float64]record.Verdict{10: record.Pass, 15.9: record.Unsure, 17: record.Miss} {
+		p := record.Policy{Test: defaults(), Tolerance: 0.01, Verify: record.Verification{Rate: claim / 0.99}}
+		rule := Of(p, record.Load{Rate: record.Inf, Purpose: record.Verify, Requests: 600})
+		if o := rule.Judge(rs, rs[599].End, true); o.Verdict != want {
+			t.Errorf("a claim of %v requests/s: %s: %s", claim, o.Verdict, o.Reason)
+		}
+		if few := rule.Judge(rs[:19], rs[19].End, true); few.Verdict != record.Unsure {
+			t.Errorf("of so few requests: %s: %s", few.Verdict, few.Reason)
+		}
+	}
 }

@@ -43,7 +43,7 @@ func (r Rule) standing(q question, requests []Request, w window, keepsUp, over b
 		verdict = e.likely(r.Test, over)
 	}
 	s.Verdict = verdict
-	futile := verdict == record.Unsure && !r.Likely && e.n >= futileAfter && e.futile(r.Test, float64(r.Budget)/e.n)
+	futile := verdict == record.Unsure && !r.Likely && !r.Once && e.n >= futileAfter && e.futile(r.Test, float64(r.Budget)/e.n)
 	if futile {
 		why += ", and the budget would not suffice to be sure"
 	}
@@ -143,6 +143,7 @@ type evidence struct {
 
 	seen       float64 // independent requests of other runs
 	seenBeyond float64
+	looks      float64
 	keepsUp    bool // nothing says that the queue grows
 	waits      bool // the metric counts the time in the queue, in ms
 }
@@ -150,11 +151,14 @@ type evidence struct {
 func (r Rule) evidence(q question, beyond, values []float64, over float64) evidence {
 	e := evidence{
 		limit: q.MS, allowed: q.Share(), n: float64(len(beyond)), over: over, rate: r.Rate, capacity: r.Capacity,
-		seen: r.Seen, seenBeyond: r.SeenBeyond,
+		seen: r.Seen, seenBeyond: r.SeenBeyond, looks: looks,
 		waits: q.Metric == record.E2EL || q.Metric == record.TTFT,
 	}
 	if q.all != nil {
 		e.limit = 1
+	}
+	if r.Once {
+		e.looks = 1
 	}
 	if q.Metric == record.ITL {
 		// A request's worst gap says nothing of the share of gaps, so the tail is that of the shares themselves.
@@ -190,12 +194,12 @@ func (e evidence) decide(t record.Test) (record.Verdict, string) {
 	// Exceedances come in clusters, as long as an excursion above the tail's threshold is on average: so many requests count once.
 	// What runs at this rate and above have shown counts as well.
 	if k := e.tail.length(); e.sorted != nil && e.tail.clusters >= fewest && share <= e.allowed && e.relaxed() &&
-		binomial(e.seen+e.n/k, math.Ceil(e.seenBeyond+e.over/k), p1) <= t.FalsePass/looks {
+		binomial(e.seen+e.n/k, math.Ceil(e.seenBeyond+e.over/k), p1) <= t.FalsePass/e.looks {
 		return record.Pass, fmt.Sprintf("%s, which come %.1f at a time", text, k)
 	}
 	// No share of independent requests as great as p1 stays unseen in so many. Looks at a run that goes on are no new evidence
-	// each, but some: a sixth of the error rate pays for them.
-	alpha := t.FalsePass / looks
+	// each, but some: a sixth of the error rate pays for them. Who looks once pays nothing.
+	alpha := t.FalsePass / e.looks
 	if e.sorted == nil || binomial(e.n, math.Ceil(e.over), p1) > alpha {
 		return record.Unsure, text
 	}

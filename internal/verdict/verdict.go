@@ -36,6 +36,8 @@ type Rule struct {
 	SeenBeyond float64
 	Budget     int     // requests that the run may send
 	Likely     bool    // an exploring run: it ends with what is more likely, and never unsure
+	Once       bool    // the run is looked at when it is over, and never before
+	Claim      float64 // at an infinite rate: the throughput that the run must show at its end; 0: none
 	Precision  float64 // at an infinite rate: the run ends when its throughput is known to this relative half-width
 }
 
@@ -58,6 +60,9 @@ func Of(p record.Policy, l record.Load) Rule {
 		r.Likely = true
 		r.Test.FalsePass = max(r.Test.FalsePass, exploreError)
 		r.Test.FalseMiss = max(r.Test.FalseMiss, exploreError)
+	}
+	if l.Purpose == record.Verify {
+		r.Once, r.Claim = true, p.Verify.Rate*(1-p.Tolerance)
 	}
 	if len(p.Limits) > 0 {
 		r.Precision = boundPrecision
@@ -143,11 +148,13 @@ func (r Rule) throughput(requests []Request, now float64, over bool) Outcome {
 	o := Outcome{Verdict: record.Unsure, Steady: record.Steady{To: now, Throughput: t, Early: !over}}
 	half := (t.High - t.Low) / 2
 	switch {
+	case r.Claim > 0 && over && windows >= minWindows && t.Value > 0:
+		o.Verdict, o.Reason = r.claimed(t)
 	case windows >= minWindows && t.Value > 0 && t.High <= r.Beat:
 		o.Verdict, o.Reason = record.Pass, fmt.Sprintf("it reaches %.4g req/s at most, which cannot win", t.High)
 	case windows >= minWindows && t.Value > 0 && half <= r.Precision*t.Value:
 		o.Verdict, o.Reason = record.Pass, fmt.Sprintf("the throughput is known to %.1f %%", 100*half/t.Value)
-	case over && t.Value > 0:
+	case over && t.Value > 0 && r.Claim == 0:
 		o.Verdict, o.Reason = record.Pass, fmt.Sprintf("the run ended with the throughput known to %.1f %%", 100*half/t.Value)
 	default:
 		o.Reason = "the throughput is not steady yet"
@@ -159,4 +166,16 @@ func (r Rule) throughput(requests []Request, now float64, over bool) Outcome {
 	}
 	o.Steady.Effective, o.Steady.Peak, o.Steady.Reason = float64(windows), len(requests), o.Reason
 	return o
+}
+
+// claimed compares a throughput with what it is said to be.
+func (r Rule) claimed(t record.Interval) (record.Verdict, string) {
+	text := fmt.Sprintf("it reaches %.4g to %.4g req/s, and %.4g is asked for", t.Low, t.High, r.Claim)
+	switch {
+	case t.Low >= r.Claim:
+		return record.Pass, text
+	case t.High < r.Claim:
+		return record.Miss, text
+	}
+	return record.Unsure, text
 }

@@ -63,6 +63,9 @@ func TestOnSeveralNodesAServerIsStartedByTheLaunchProgram(t *testing.T) {
 	if d := cmp.Diff(want, s.Argv()); d != "" {
 		t.Error(d)
 	}
+	if flags := s.PublicFlags(); flags[0] != "--gpu-memory-utilization" || flags[len(flags)-1] != "4096" {
+		t.Errorf("the launch program is in the flags, or takes some of them: %q", flags)
+	}
 	if argv := s.Public(); argv[0] != s.Server.Launch {
 		t.Errorf("a person would start one node: %v", argv)
 	}

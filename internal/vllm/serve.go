@@ -128,3 +128,12 @@ func (s Serve) Public() []string {
 	}
 	return argv
 }
+
+// PublicFlags are those of Public: what follows the model's name.
+func (s Serve) PublicFlags() []string {
+	before := len(s.Server.Command) + len([]string{"serve", s.Server.Model})
+	if s.Server.Launch != "" {
+		before++
+	}
+	return s.Public()[before:]
+}

@@ -50,8 +50,10 @@ const (
 // table is the one place that says whose a file is; the first match counts. A name that nobody thought of stays on its machine: in a
 // run directory lies what people put there, and a bucket has more readers than a home directory.
 var table = slices.Concat([]Rule{
-	// This machine's own: what its shell held, since when its clock has seen something, its locks.
+	// This machine's own: what its shell held, whom it tells of the end, since when its clock has seen something, its locks.
 	{Pattern: "environment.json"},
+	{Pattern: "notify.json"}, // who has a webhook's URL may write to it
+	{Pattern: "notified.json"},
 	{Pattern: "sightings.json"},
 	{Pattern: "mirror.json"},
 	{Pattern: "collector.lock/**"},

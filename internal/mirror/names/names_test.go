@@ -38,8 +38,8 @@ func TestEveryPathOfARunHasAnOwner(t *testing.T) {
 	const folder = "a folder"
 	want := map[string]string{
 		"Run": collectors, "Spec": collectors, "Effective": collectors, "Plan": collectors, "Agent": collectors, "Launch": collectors,
-		"Secrets": collectors, "Environment": never, "Cancelled": collectors, "Chain": collectors, "Mirror": never,
-		"State": collectors, "Approval": collectors, "Resource": collectors, "Deleted": collectors, "ResultTxt": collectors, "ResultJSON": collectors, "Collector": never, "Scheduler": never,
+		"Secrets": collectors, "Environment": never, "Notify": never, "Notified": never, "Cancelled": collectors, "Chain": collectors, "Mirror": never,
+		"State": collectors, "Approval": collectors, "Resource": collectors, "Deleted": collectors, "ResultTxt": collectors, "ResultJSON": collectors, "Report": collectors, "Collector": never, "Scheduler": never,
 		"Script": collectors, "Assignment": collectors, "Intent": collectors, "Submitted": collectors, "Tasks": collectors, "Ended": collectors,
 		"JobLog": machines, "CrewOrder": collectors, "CrewBegun": machines, "Aboard": machines, "Step": machines, "Unwanted": collectors,
 		"QuietNode": machines, "Queued": collectors, "Repeat": collectors, "Best": machines,
@@ -104,7 +104,7 @@ func TestWhatIsReadOfARunIsBroughtIn(t *testing.T) {
 
 func TestWhatNobodyThoughtOfStaysHere(t *testing.T) {
 	for _, name := range []string{
-		"key.json", "nohup.out", "vllm_log_128_512.txt", "bm_log_128_512_requestrate_inf.txt", "scheduler/1/x", "collector.lock/owner.json",
+		"notify.json", "notified.json", "key.json", "nohup.out", "vllm_log_128_512.txt", "bm_log_128_512_requestrate_inf.txt", "scheduler/1/x", "collector.lock/owner.json",
 		"jobs/a/intent.json.tmp-123", "collector.lock.tmp-1-2/owner.json", "run.json.tmp-5", "jobs/a/own notes", "links/1/notes",
 	} {
 		if r := Of(name); r.Whose != Nobodys || r.Pull {

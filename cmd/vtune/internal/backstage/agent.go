@@ -21,7 +21,7 @@ import (
 
 // Commands are all of them.
 func Commands(a *caller.Caller) []*cobra.Command {
-	return []*cobra.Command{newAgent(a), newCrew(a), newWorker(a), newLink(a), newLocalScheduler(), newLocalJob()}
+	return []*cobra.Command{newAgent(a), newCrew(a), newWorker(a), newLink(a), newLocalScheduler(), newLocalJob(), newDocs(a)}
 }
 
 // newAgent is the job's side: scripts end in it. Hidden, because people never type it.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/diag"
 )
@@ -27,12 +28,16 @@ type Caller struct {
 
 // World is the part of it that a run needs.
 func (c *Caller) World() tuning.World {
-	return tuning.World{Env: c.Env, Now: c.Now, Program: c.Program, Version: c.Version, Err: c.Err, Patience: c.Patience}
+	return tuning.World{Env: c.Env, Now: c.Now, Program: c.Program, Version: c.Version, Err: c.Err, Patience: c.Patience,
+		Progress: screen.NewCounter(c.Err, c.Now, "", 0).Progress}
 }
 
 // PrintJSON prints v on the answer's stream.
-func (c *Caller) PrintJSON(v any) error {
-	e := json.NewEncoder(c.Out)
+func (c *Caller) PrintJSON(v any) error { return WriteJSON(c.Out, v) }
+
+// WriteJSON writes v as it is printed.
+func WriteJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }

@@ -32,6 +32,9 @@ import (
 // Env looks a variable up.
 type Env func(name string) (string, bool)
 
+// Progress is told how far a mirror is: of so many, 0 where that is not known. Without a word for what, nothing is under way any more.
+type Progress = func(done, total int, what string)
+
 // Home is the directory here that mirrors a place in a bucket: below XDG_STATE_HOME, because what submit has begun must outlive a
 // cache's cleaning, and always the same one, so that a run is found again by its URL.
 func Home(env Env, at bucket.Location) string {
@@ -65,7 +68,7 @@ const runs = "auto-benchmark"
 
 // Find is the directory here of the run at path, which may be a directory or a URL. One that was never here is fetched; what is new of
 // one that was, is brought by whoever looks.
-func Find(ctx context.Context, env Env, program, path string, say io.Writer, now func() time.Time) (record.Dir, error) {
+func Find(ctx context.Context, env Env, program, path string, say io.Writer, now func() time.Time, progress Progress) (record.Dir, error) {
 	if !word.InBucket(path) {
 		abs, err := filepath.Abs(path)
 		return record.Dir(abs), err
@@ -82,7 +85,7 @@ func Find(ctx context.Context, env Env, program, path string, say io.Writer, now
 	if err := os.MkdirAll(string(dir), 0o755); err != nil {
 		return "", err
 	}
-	d, err := Open(ctx, env, at.String(), dir, now)
+	d, err := Open(ctx, env, at.String(), dir, now, progress)
 	if err != nil {
 		return "", err
 	}
@@ -102,6 +105,7 @@ type Depot struct {
 	At       bucket.Location
 	bucket   *bucket.Bucket
 	mirror   *mirror.Mirror
+	progress Progress
 	machines *tpu.Scheduler
 }
 
@@ -112,7 +116,7 @@ const MinSilence = 30 * time.Second
 const boot = 20 * time.Minute
 
 // Open opens the depot of a run whose directory here is dir, and may be empty still.
-func Open(ctx context.Context, env Env, url string, dir record.Dir, now func() time.Time) (*Depot, error) {
+func Open(ctx context.Context, env Env, url string, dir record.Dir, now func() time.Time, progress Progress) (*Depot, error) {
 	at, err := bucket.Parse(url)
 	if err != nil {
 		return nil, diag.Wrap(err, diag.Usage)
@@ -123,8 +127,8 @@ func Open(ctx context.Context, env Env, url string, dir record.Dir, now func() t
 	}
 	host, _ := os.Hostname()
 	writer := fmt.Sprintf("collector-%s-%d", host, os.Getpid())
-	m := mirror.New(mirror.Config{Dir: dir, Store: b, Prefix: at.Prefix, Writer: writer, Now: now})
-	return &Depot{At: at, bucket: b, mirror: m}, nil
+	m := mirror.New(mirror.Config{Dir: dir, Store: b, Prefix: at.Prefix, Writer: writer, Now: now, Progress: progress})
+	return &Depot{At: at, bucket: b, mirror: m, progress: progress}, nil
 }
 
 // Equip gives the depot its machines, and makes it a pool.
@@ -158,18 +162,30 @@ func (d *Depot) Claim(ctx context.Context, by string) (bool, error) {
 
 // Pull brings in what is new in the bucket.
 func (d *Depot) Pull(ctx context.Context) error {
+	defer d.rest()
 	_, err := d.mirror.Pull(ctx)
 	return err
 }
 
 // Push puts up what is new here.
-func (d *Depot) Push(ctx context.Context) error { return d.mirror.Push(ctx) }
+func (d *Depot) Push(ctx context.Context) error {
+	defer d.rest()
+	return d.mirror.Push(ctx)
+}
+
+// rest says that nothing is under way any more.
+func (d *Depot) rest() {
+	if d.progress != nil {
+		d.progress(0, 0, "")
+	}
+}
 
 // Withdraw takes out of the bucket what must not stay there when a run is over.
 func (d *Depot) Withdraw(ctx context.Context) error { return d.mirror.Withdraw(ctx) }
 
 // Fetch brings what people look into when a run stands so: large files that not everybody needs. What is not there was never made.
 func (d *Depot) Fetch(ctx context.Context, st record.State) error {
+	defer d.rest()
 	err := d.mirror.Fetch(ctx, wanted(st)...)
 	if log := ending.Log(st); err == nil && log != "" {
 		err = d.mirror.Fetch(ctx, log)

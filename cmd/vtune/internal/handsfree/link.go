@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"vtune/cmd/vtune/internal/notice"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
 	"vtune/collect/chain"
@@ -172,7 +173,11 @@ func (l link) pass(ctx context.Context, grace time.Duration) (record.State, erro
 		return record.State{}, err
 	}
 	defer lease.Release()
-	return l.t.CollectorIn(record.LinkID(l.n), grace).Pass(ctx, true)
+	st, err := l.t.CollectorIn(record.LinkID(l.n), grace).Pass(ctx, true)
+	if err == nil {
+		notice.Send(ctx, l.w, l.t, st)
+	}
+	return st, err
 }
 
 func (l link) inFlight() bool {

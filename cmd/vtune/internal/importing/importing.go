@@ -14,7 +14,8 @@ import (
 	"time"
 	"unicode"
 
-	"vtune/collect"
+	"vtune/cmd/vtune/internal/reading"
+	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect/answers"
 	"vtune/internal/diag"
 	"vtune/internal/fsx"
@@ -79,7 +80,7 @@ func Import(ctx context.Context, r Request) (*Imported, error) {
 	if err := w.write(ctx); err != nil {
 		return nil, err
 	}
-	st, err := answer(record.Dir(temp))
+	st, err := r.answer(ctx, record.Dir(temp))
 	if err != nil {
 		return nil, err
 	}
@@ -126,17 +127,16 @@ func asked(err error) (ps diag.Problems) {
 }
 
 // answer writes the run's answers.
-func answer(dir record.Dir) (record.State, error) {
-	scan := collect.Scanner{Dir: dir}
-	snap, err := scan.Scan()
+func (r Request) answer(ctx context.Context, dir record.Dir) (record.State, error) {
+	made, err := reading.Open(ctx, tuning.World{Program: r.Program, Err: io.Discard}, string(dir))
 	if err != nil {
 		return record.State{}, err
 	}
-	st := collect.Derive(snap)
+	st := made.State
 	if !st.Phase.Over() {
 		return st, fmt.Errorf("the run that was made of it is %s, and not over", st.Phase)
 	}
-	return st, answers.Publish(dir, snap.Run, st)
+	return st, answers.Publish(dir, made.Run, st, func(record.State) (string, error) { return made.ServeCommand() })
 }
 
 // Explain tells a person what could not be read, what was assumed and what to beware of.

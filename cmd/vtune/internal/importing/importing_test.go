@@ -78,7 +78,7 @@ func contents(t *testing.T, dir string) []byte {
 					b.WriteString(strings.TrimRight(key, " \n") + "\n")
 				}
 			}
-		case name == "spec.yaml", name == "state.json", name == "result.json": // of what stands elsewhere in the run
+		case name == "spec.yaml", name == "state.json", name == "result.json", name == "report.html": // of what stands elsewhere in the run
 			fmt.Fprintf(&b, "-- %s --\n", name)
 		case strings.Contains(name, "bench-"), strings.HasSuffix(name, ".log"):
 			fmt.Fprintf(&b, "-- %s: %d bytes --\n", name, len(data))

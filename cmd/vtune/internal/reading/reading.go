@@ -32,7 +32,7 @@ type Run struct {
 // Open reads the run at path, a directory or a gs:// URL; what is new in a bucket is brought here first. The error is a usage error
 // where there is no run.
 func Open(ctx context.Context, w tuning.World, path string) (*Run, error) {
-	dir, err := depot.Find(ctx, w.Getenv, w.Program, path, w.Err, w.Now)
+	dir, err := depot.Find(ctx, w.Getenv, w.Program, path, w.Err, w.Now, w.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func Open(ctx context.Context, w tuning.World, path string) (*Run, error) {
 }
 
 func (r *Run) pull(ctx context.Context, w tuning.World) error {
-	d, err := depot.Open(ctx, w.Getenv, r.Run.Bucket, r.Dir, w.Now)
+	d, err := depot.Open(ctx, w.Getenv, r.Run.Bucket, r.Dir, w.Now, w.Progress)
 	if err != nil {
 		return err
 	}

@@ -3,46 +3,23 @@ package screen
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
-
-	"golang.org/x/term"
 
 	"vtune/internal/record"
 	"vtune/internal/report"
 )
 
-// Progress is what a person sees while a run goes on: a line an event, and on a terminal a last line that is rewritten.
+// Progress is what a person sees while a run goes on, where no view of it has a terminal: a line an event.
 type Progress struct {
 	out  io.Writer
-	live bool   // out is a terminal: keep a status line at the bottom
-	last string // live: the status as last shown
-	turn string // else: see turnOf
+	turn string // see turnOf
 	told string // the last warning: what stays as it is is said once
 }
 
 // NewProgress is a progress on out.
-func NewProgress(out io.Writer) *Progress {
-	return &Progress{out: out, live: IsTerminal(out)}
-}
+func NewProgress(out io.Writer) *Progress { return &Progress{out: out} }
 
-// IsTerminal reports whether a person may be reading.
-func IsTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-const eraseLine = "\r\x1b[K"
-
-func (p *Progress) say(format string, args ...any) {
-	if p.live {
-		io.WriteString(p.out, eraseLine)
-	}
-	fmt.Fprintf(p.out, format+"\n", args...)
-	if p.live {
-		io.WriteString(p.out, p.last)
-	}
-}
+func (p *Progress) say(format string, args ...any) { fmt.Fprintf(p.out, format+"\n", args...) }
 
 // Event is a line.
 func (p *Progress) Event(e record.Event) {
@@ -50,14 +27,14 @@ func (p *Progress) Event(e record.Event) {
 	if e.Cell != "" && e.Kind == record.KindCell {
 		where = e.Cell
 	}
-	p.say("%s  %-14s %-16s %s", e.At.Local().Format("15:04:05"), where, e.What, e.Detail)
+	p.say("%s", report.Unbroken(fmt.Sprintf("%s  %-14s %-16s %s", e.At.Local().Format("15:04:05"), where, e.What, e.Detail)))
 }
 
 // Pass shows where the run stands, and what went wrong with looking.
 func (p *Progress) Pass(st record.State, err error) {
 	warning := ""
 	if err != nil {
-		warning = strings.ReplaceAll(err.Error(), "\n", "; ")
+		warning = report.Unbroken(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	if warning != p.told && warning != "" {
 		p.say("warning: %s (going on)", warning)
@@ -66,18 +43,13 @@ func (p *Progress) Pass(st record.State, err error) {
 	if st.Run == "" {
 		return
 	}
-	line := report.Progress(st)
-	switch turn := turnOf(st); {
-	case p.live && line != p.last:
-		p.last = line
-		io.WriteString(p.out, eraseLine+line)
-	case !p.live && turn != p.turn:
+	if turn := turnOf(st); turn != p.turn {
 		p.turn = turn
-		p.say("          %s", line)
+		p.say("          %s", report.Progress(st))
 	}
 }
 
-// turnOf changes when something happened that deserves a line of its own where lines cannot be rewritten.
+// turnOf changes when something happened that deserves a line of its own.
 func turnOf(st record.State) string {
 	final := 0
 	for _, c := range st.Cells {
@@ -86,11 +58,4 @@ func turnOf(st record.State) string {
 		}
 	}
 	return fmt.Sprint(st.Phase, final)
-}
-
-// Close leaves the screen to others.
-func (p *Progress) Close() {
-	if p.live {
-		io.WriteString(p.out, eraseLine)
-	}
 }

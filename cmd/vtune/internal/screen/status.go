@@ -10,13 +10,8 @@ import (
 	"vtune/internal/report"
 )
 
-const clearScreen = "\x1b[H\x1b[2J"
-
-// Status is where the run in dir stands, a row a cell, with what its scheduler says of each job; redraw clears the screen first.
-func Status(w io.Writer, dir string, st record.State, seen map[string]collect.Seen, redraw bool) error {
-	if redraw {
-		io.WriteString(w, clearScreen)
-	}
+// Status is where the run in dir stands, a row a cell, with what its scheduler says of each job.
+func Status(w io.Writer, dir string, st record.State, seen map[string]collect.Seen) error {
 	fmt.Fprintf(w, "%s  %s", dir, st.Phase)
 	if st.ServerVersion != "" {
 		fmt.Fprintf(w, "  vLLM %s", st.ServerVersion)

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,6 +33,28 @@ type Writer struct {
 	Spec      *spec.Spec
 	Templates *templates.Set
 	Env       func(string) (string, bool) // says where Google is, if it is not where it usually is
+	// Progress is told how many jobs are written, where it is not nil.
+	Progress func(done, total int, what string)
+
+	wrote func() // another job is written
+}
+
+// Units writes those of a whole plan.
+func (w *Writer) Units(units []record.Unit) error {
+	total := 0
+	for _, u := range units {
+		total += len(u.Jobs) + len(u.Riders)
+	}
+	if w.Progress != nil {
+		var done atomic.Int64
+		w.wrote = func() { w.Progress(int(done.Add(1)), total, "jobs written") }
+	}
+	for _, u := range units {
+		if err := w.Unit(u, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Unit writes scripts and assignments of a unit. It comes before the unit's intent, so that nothing is ever submitted whose
@@ -39,11 +62,17 @@ type Writer struct {
 func (w *Writer) Unit(u record.Unit, known map[string]collect.FollowUp) error {
 	var writers errgroup.Group
 	writers.SetLimit(runtime.GOMAXPROCS(0))
+	wrote := func(err error) error {
+		if w.wrote != nil {
+			w.wrote()
+		}
+		return err
+	}
 	for _, j := range u.Jobs {
-		writers.Go(func() error { return w.writeJob(j, known) })
+		writers.Go(func() error { return wrote(w.writeJob(j, known)) })
 	}
 	for _, j := range u.Riders {
-		writers.Go(func() error { return w.writeRider(j, u.Jobs[0]) })
+		writers.Go(func() error { return wrote(w.writeRider(j, u.Jobs[0])) })
 	}
 	if err := writers.Wait(); err != nil {
 		return err
@@ -127,12 +156,17 @@ func (w *Writer) view(id string, j record.Job) templates.View {
 	v := templates.View{
 		Run: w.Run.ID, Name: record.JobName(w.Run.ID, id), RunDir: string(w.Dir), Agent: w.Dir.Agent(), Log: w.Dir.JobLog(id),
 		Site: w.Spec.Site, Resources: j.Resources, SignalLead: signalLead(j.Resources.Seconds), System: w.Spec.System,
-		SecretNames: w.Spec.Server.Secrets, Folders: slices.DeleteFunc([]string{w.Spec.DownloadDir, w.Spec.Server.CacheRoot}, func(d string) bool { return d == "" }),
+		SecretNames: w.Spec.Server.Secrets, Folders: folders(w.Spec),
 	}
 	if len(w.Spec.Server.Secrets) > 0 {
 		v.Secrets = w.Dir.Secrets()
 	}
 	return v
+}
+
+// folders outside the run that a server writes to.
+func folders(s *spec.Spec) []string {
+	return slices.DeleteFunc([]string{s.DownloadDir, s.Server.CacheRoot}, func(d string) bool { return d == "" })
 }
 
 // signalLead is how long before its time limit a job is told: long enough to stop a server and publish, short enough to leave

@@ -1,6 +1,7 @@
 package tuning
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -23,6 +24,7 @@ import (
 type Request struct {
 	SpecFile    string
 	TemplateDir string
+	TemplatesOf string // those of another run, where TemplateDir is not said; empty: none
 	Slots       int
 	Another     bool          // a new run although an unfinished one of the same spec exists
 	HandsFree   time.Duration // pause between the looks of a run that collects itself; 0: a person collects
@@ -33,7 +35,7 @@ type Request struct {
 // newRun makes the run directory of r, whole but for the jobs at the scheduler: run.json is its last file, and a directory
 // without it was never submitted from.
 func (w World) newRun(ctx context.Context, base string, r Request, s *spec.Spec, source []byte, plan record.Plan) (*Tuning, error) {
-	if _, err := templates.Load(r.TemplateDir); err != nil {
+	if _, err := templates.Load(cmp.Or(r.TemplateDir, r.TemplatesOf)); err != nil {
 		return nil, err
 	}
 	kept, err := secrets.Text(w.Getenv, r.SpecFile, s)
@@ -117,7 +119,7 @@ func (t *Tuning) fill(ctx context.Context, r Request, source, kept []byte) error
 	if err := fsx.Publish(dir.Environment(), env, 0o600); err != nil {
 		return err
 	}
-	if err := scripts.CopyTemplates(r.TemplateDir, dir.Templates()); err != nil {
+	if err := scripts.CopyTemplates(cmp.Or(r.TemplateDir, r.TemplatesOf), dir.Templates()); err != nil {
 		return err
 	}
 	if err := fsx.Publish(dir.Spec(), source, 0o644); err != nil {
@@ -135,10 +137,8 @@ func (t *Tuning) fill(ctx context.Context, r Request, source, kept []byte) error
 	if err := t.scripts().Launch(); err != nil {
 		return err
 	}
-	for _, u := range plan.Units {
-		if err := t.scripts().Unit(u, nil); err != nil {
-			return err
-		}
+	if err := t.scripts().Units(plan.Units); err != nil {
+		return err
 	}
 	return fsx.PublishJSON(dir.Run(), t.Run)
 }

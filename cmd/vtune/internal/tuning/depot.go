@@ -28,7 +28,7 @@ func (t *Tuning) claimer(ctx context.Context, s *spec.Spec) func(string) (bool, 
 	}
 	return func(name string) (bool, error) {
 		t.Run.Bucket = depot.Place(s, name)
-		d, err := depot.Open(ctx, t.world.Getenv, t.Run.Bucket, "", t.world.Now)
+		d, err := depot.Open(ctx, t.world.Getenv, t.Run.Bucket, "", t.world.Now, nil)
 		if err != nil {
 			return false, err
 		}
@@ -39,7 +39,7 @@ func (t *Tuning) claimer(ctx context.Context, s *spec.Spec) func(string) (bool, 
 }
 
 func (t *Tuning) equipDepot(ctx context.Context) (err error) {
-	if t.depot, err = depot.Open(ctx, t.world.Getenv, t.Run.Bucket, t.Dir, t.world.Now); err != nil {
+	if t.depot, err = depot.Open(ctx, t.world.Getenv, t.Run.Bucket, t.Dir, t.world.Now, t.world.Progress); err != nil {
 		return err
 	}
 	t.scheduler = t.depot

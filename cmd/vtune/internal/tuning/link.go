@@ -38,5 +38,5 @@ func (t *Tuning) ServeCommand(st record.State) (string, error) { return t.script
 
 // scripts writes what the run's jobs begin with.
 func (t *Tuning) scripts() *scripts.Writer {
-	return &scripts.Writer{Dir: t.Dir, Run: t.Run, Plan: t.Plan, Spec: t.spec, Templates: t.templates, Env: t.world.Getenv}
+	return &scripts.Writer{Dir: t.Dir, Run: t.Run, Plan: t.Plan, Spec: t.spec, Templates: t.templates, Env: t.world.Getenv, Progress: t.world.Progress}
 }

@@ -37,7 +37,7 @@ func (t *Tuning) Collector(grace time.Duration) *collect.Collector { return t.Co
 
 // CollectorIn is a collector that runs in a job of the run.
 func (t *Tuning) CollectorIn(self string, grace time.Duration) *collect.Collector {
-	c := collect.Config{Dir: t.Dir, Look: t.Seen, Submit: t.submitAll, Cancel: t.cancelJobs, Now: t.world.Now, Grace: grace, Self: self}
+	c := collect.Config{Dir: t.Dir, Look: t.Seen, Submit: t.submitAll, Cancel: t.cancelJobs, Now: t.world.Now, Grace: grace, Self: self, Serve: t.ServeCommand}
 	if t.depot != nil {
 		t.depot.Silence = max(grace, depot.MinSilence)
 		c.Look = func(ctx context.Context) ([]collect.Seen, error) {

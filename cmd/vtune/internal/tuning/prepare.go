@@ -219,10 +219,8 @@ func Render(w World, r Request, dir string) error {
 	if err := t.scripts().Launch(); err != nil {
 		return err
 	}
-	for _, u := range t.Plan.Units {
-		if err := t.scripts().Unit(u, nil); err != nil {
-			return err
-		}
+	if err := t.scripts().Units(t.Plan.Units); err != nil {
+		return err
 	}
 	if jobs.Pooled(s) {
 		return t.renderRequests()

@@ -41,6 +41,8 @@ type World struct {
 	Err     io.Writer // the conversation
 	// Patience is how long a scheduler is waited for that cannot be reached; 0: not at all.
 	Patience time.Duration
+	// Progress is told how far long work has come (see screen.Counter); nil: nobody is.
+	Progress func(done, total int, what string)
 }
 
 // Getenv looks a variable up.
@@ -77,7 +79,7 @@ type Tuning struct {
 // Open reads a run back, by its directory or by its place in a bucket. The effective spec is read, not the user's file: what a run
 // means is fixed at submit.
 func Open(ctx context.Context, w World, path string) (*Tuning, error) {
-	dir, err := depot.Find(ctx, w.Getenv, w.Program, path, w.Err, w.Now)
+	dir, err := depot.Find(ctx, w.Getenv, w.Program, path, w.Err, w.Now, w.Progress)
 	if err != nil {
 		return nil, err
 	}

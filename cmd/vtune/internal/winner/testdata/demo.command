@@ -1,0 +1,1 @@
+env 'VLLM_SIM_HARDWARE=a10-like' 'VLLM_SIM_TIME_SCALE=60' vllm-sim serve meta-llama/Llama-3.1-8B-Instruct --gpu-memory-utilization 0.98 --max-num-seqs 16 --max-num-batched-tokens 2048 --tensor-parallel-size 1 --enable-prefix-caching --max-model-len 4096

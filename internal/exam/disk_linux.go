@@ -1,0 +1,6 @@
+package exam
+
+import "golang.org/x/sys/unix"
+
+// noExec is the flag of a file system on which no program may be started.
+const noExec = unix.ST_NOEXEC
