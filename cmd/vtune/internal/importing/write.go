@@ -56,7 +56,15 @@ func (w *writer) write(ctx context.Context) error {
 		return err
 	}
 	w.run = w.identity(page)
-	if err := w.record(w.dir.Plan(), w.plan(s)); err != nil {
+	plan := w.plan(s)
+	if err := w.record(w.dir.Plan(), plan); err != nil {
+		return err
+	}
+	first := plan.Units[0].Jobs[0] // a report looks there for server and workload
+	if err := os.Mkdir(w.dir.Job(first.ID), 0o755); err != nil {
+		return err
+	}
+	if err := w.record(w.dir.Assignment(first.ID), jobs.Assignment(s, plan, w.run.ID, first)); err != nil {
 		return err
 	}
 	if w.tuning.Script {
