@@ -44,7 +44,7 @@ bench-load: ## vtune's load generator against `vllm bench serve`, a core each; 1
 	$(GO) test -tags e2e -run '^$$' -bench LoadClients -benchtime 1x -timeout 40m ./e2e
 
 golden: ## rewrite golden files after an intended change; look at the diff
-	$(GO) test ./templates ./internal/report/... ./internal/spec ./internal/doctor ./jobs/tpu ./cmd/vtune/internal/... ./cmd/vtune -update
+	$(GO) test ./templates ./internal/report/... ./internal/compare ./internal/spec ./internal/doctor ./jobs/tpu ./cmd/vtune/internal/... ./cmd/vtune -update
 
 deps: ## install what the tests need beyond Go (Debian or Ubuntu; root or sudo)
 	@lab/deps "$(CACHE)"

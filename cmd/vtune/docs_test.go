@@ -3,7 +3,10 @@ package main
 import (
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,11 +16,11 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// What the pages on Cloud TPU have people type cannot be typed here, for want of Google; but that there are such commands, with such
-// flags and so many arguments, can be seen.
-func TestTheCommandsOfThePagesOnTPUsExist(t *testing.T) {
+// Every command of every page exists, with such flags and so many arguments. What a block of sh has is typed as well, by the test below
+// or by that of the README; a console shows what needs a cluster, a cloud or files that are nobody's here.
+func TestTheCommandsOfThePagesExist(t *testing.T) {
 	typed := 0
-	for _, path := range []string{"../../README.md", "../../docs/tpu.md", "../../docs/serving.md", "../../examples/tpu-v6e/README.md"} {
+	for _, path := range pages(t) {
 		page, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -30,14 +33,63 @@ func TestTheCommandsOfThePagesOnTPUsExist(t *testing.T) {
 				}
 			}
 		}
-		// In a sentence arguments may be left out.
+		// In a sentence arguments may be left out, and lines broken.
 		for _, at := range regexp.MustCompile("`vtune ([a-z][^`]*)`").FindAllStringSubmatch(string(page), -1) {
 			typed++
-			understands(t, path, strings.ReplaceAll(at[1], "--max-chip-hours N", "--max-chip-hours 1"), false)
+			understands(t, path, strings.ReplaceAll(strings.ReplaceAll(at[1], "\n", " "), "--max-chip-hours N", "--max-chip-hours 1"), false)
 		}
 	}
-	if typed < 30 {
+	if typed < 100 {
 		t.Errorf("%d commands were found", typed)
+	}
+}
+
+// pages are all that is written for people, but for what is made from the program itself.
+func pages(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../examples/*/README.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, found...)
+	}
+	return slices.DeleteFunc(all, func(path string) bool { return filepath.Base(path) == "cli.md" })
+}
+
+// The commands in sh of all pages but the README, typed in a folder where there is what they speak of: a spec, a script, and runs that
+// are over.
+func TestTheCommandsOfThePagesWork(t *testing.T) {
+	dir := t.TempDir()
+	for from, to := range map[string]string{
+		"../../testdata/runs/demo": "RUN", "../../testdata/runs/demo-again": "RUN_A", "../../testdata/runs/demo-slower": "RUN_B", "../../examples/prefix-cache": ".",
+	} {
+		if err := os.CopyFS(filepath.Join(dir, to), os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	typed := 0
+	for _, path := range pages(t) {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Base(path) == "README.md" && filepath.Dir(path) == "../.." {
+			continue // which has a test of its own
+		}
+		for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+			typed++
+			c := exec.Command("bash", "-e", "-c", block[1])
+			c.Dir = dir
+			c.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME=", "PATH="+programs+":"+os.Getenv("PATH"))
+			if out, err := c.CombinedOutput(); err != nil {
+				t.Errorf("%s:\n%s\n%v\n%s", path, block[1], err, out)
+			}
+		}
+	}
+	if typed < 5 {
+		t.Errorf("%d blocks were found", typed)
 	}
 }
 

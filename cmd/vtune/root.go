@@ -40,6 +40,7 @@ Exit codes:
 		newCollect(a),
 		newStatus(a),
 		newCancel(a),
+		newCompare(a),
 		newRepeat(a),
 		newBest(a),
 		newImport(a),

@@ -271,6 +271,33 @@ func TestMemoryThatRunsOutAtEveryUtilizationFailsTheCell(t *testing.T) {
 	}
 }
 
+// A server with less memory is not the one that the claim is about.
+func TestAClaimWhoseServerRunsOutOfMemoryIsNotMeasuredWithLess(t *testing.T) {
+	r := newRun(t)
+	a := unlimited(r.tuned(record.KindCell, 1))
+	a.Server.Environment["VLLM_SIM_FAIL"] = "oom-under-load"
+	a.Policy.Verify, a.Utilization = record.Verification{Rate: 5, Seconds: 10, Utilization: 0.9}, 0.9
+	if res := r.do(a, agentFailed); res.Cause != record.CauseOOM || len(res.Starts) != 1 || res.Utilization != 0.9 {
+		t.Errorf("%+v", res)
+	}
+}
+
+// A claim's load goes on although its verdict would be clear long before: far below the capacity, far within the limit.
+func TestAClaimsLoadIsNotEndedEarly(t *testing.T) {
+	r := newRun(t)
+	a := r.tuned(record.KindCell, 1)
+	a.Policy.Verify, a.Utilization = record.Verification{Rate: 1, Seconds: 120, Utilization: 0.9}, 0.9
+	a.Policy.Limits[0].MS = 60_000
+	res := r.do(a, diag.OK)
+	all := r.observed(a)
+	if len(all) != 2 || all[0].Load.Purpose != record.Bound || res.Utilization != 0.9 || len(res.Starts) != 1 {
+		t.Fatalf("%+v, %+v", res, all)
+	}
+	if o := all[1]; o.Load.Purpose != record.Verify || o.Metrics.Completed != 120 || o.Steady.Early || o.Verdict != record.Pass {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestTheWinnersOwnServerTracesALoad(t *testing.T) {
 	for _, rides := range []bool{false, true} {
 		t.Run(fmt.Sprint("rides: ", rides), func(t *testing.T) {

@@ -50,8 +50,8 @@ func TestTheKeysThatTheDocumentsNameExist(t *testing.T) {
 		}
 	}
 	collect(fields(), "")
-	groups := regexp.MustCompile("`((?:test|arrivals|profile|site|server|workload|limit|grid)\\.[a-z_0-9]+)")
-	for _, path := range []string{"../../README.md", "../../docs/methods.md", "../../docs/sites.md", "../../docs/tpu.md"} {
+	groups := regexp.MustCompile("`((?:test|arrivals|profile|site|server|workload|limit|grid|verify)\\.[a-z_0-9]+)")
+	for _, path := range []string{"../../README.md", "../../docs/methods.md", "../../docs/sites.md", "../../docs/tpu.md", "../../docs/verify.md"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

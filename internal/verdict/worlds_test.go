@@ -226,3 +226,39 @@ func TestAQueueWithoutEndIsNotAccepted(t *testing.T) {
 		}
 	}
 }
+
+// A claim's run is looked at once, when it is over. It may be wrong as seldom, and what is clear takes it no more requests than must
+// be seen without one beyond the limit, but where neighbours share their fate.
+func TestARunThatIsJudgedOnceIsHardlyEverWrong(t *testing.T) {
+	var accepted, rejected, judged int
+	for name, fewest := range map[string]int{"M/D/1 at 0.8": 320, "smooth, 2 s": 1000} {
+		all := worlds()
+		w := all[slices.IndexFunc(all, func(w world) bool { return w.name == name })]
+		beyond, within := w.rule(0.015, record.Verify, budget), w.rule(0.005, record.Verify, budget)
+		clear := within
+		clear.Limits = []record.Limit{within.Limits[0]}
+		clear.Limits[0].MS *= 3
+		for _, requests := range []int{320, 1000, budget} {
+			passed := 0
+			for i := range runs {
+				all := w.draw(rand.New(rand.NewPCG(uint64(i), 78)), requests, w.rate)
+				end := all[len(all)-1].Due + 60
+				pass := func(r Rule, v record.Verdict) int {
+					if r.Judge(all, end, true).Verdict == v {
+						return 1
+					}
+					return 0
+				}
+				accepted, rejected = accepted+pass(beyond, record.Pass), rejected+pass(within, record.Miss)
+				passed, judged = passed+pass(clear, record.Pass), judged+1
+			}
+			if requests >= fewest && passed < runs*9/10 {
+				t.Errorf("%s: of %d clear runs of %d requests %d pass", w.name, runs, requests, passed)
+			}
+		}
+	}
+	t.Logf("of %d runs %d accepted, %d rejected", judged, accepted, rejected)
+	if most := atMost(0.01, judged); accepted > most || rejected > most {
+		t.Errorf("of %d runs %d were accepted and %d rejected, more than %d", judged, accepted, rejected, most)
+	}
+}

@@ -26,11 +26,12 @@ func Columns(lines [][]string, number func(column int) bool) string {
 	for _, line := range lines {
 		var out strings.Builder
 		for c, field := range line {
-			if c > 1 {
+			switch {
+			case c == 0, c == 1 && heads[0] == 0:
+			case c == 1 && heads[0] == 1: // after a mark
+				out.WriteString(" ")
+			default:
 				out.WriteString("  ")
-			}
-			if c == 1 && heads[0] > 0 {
-				out.WriteByte(' ')
 			}
 			head, tail := split(field, number(c))
 			pad := strings.Repeat(" ", heads[c]-Width(head))

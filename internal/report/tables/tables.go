@@ -45,7 +45,7 @@ func gridOf(st record.State) sheet {
 	}
 	known := map[string]int{}
 	for _, c := range st.Cells {
-		r := row{id: c.ID, best: st.Best != nil && st.Best.Cell == c.Cell, answer: report.AnswerOf(c, st.Policy)}
+		r := row{id: report.Plain(c.ID), best: st.Best != nil && st.Best.Cell == c.Cell, answer: report.AnswerOf(c, st.Policy)}
 		r.fields = append(r.fields, rate(c, r.answer), atInf(c))
 		for _, l := range limits {
 			r.fields = append(r.fields, latency(c, r.answer, l))

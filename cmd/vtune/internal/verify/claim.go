@@ -147,7 +147,7 @@ func short(d time.Duration) string {
 // words are the claim in a sentence.
 func (c *Claim) words() string {
 	text := fmt.Sprintf("max_num_seqs %d, max_num_batched_tokens %d", c.best.Cell.MaxNumSeqs, c.best.Cell.MaxNumBatchedTokens)
-	p := c.run.State.Policy
+	p := jobs.Plan(c.spec, jobs.Options{}).Policy
 	if len(p.SLOs()) == 0 {
 		return fmt.Sprintf("%s reach %g req/s", text, c.verify.Rate)
 	}
