@@ -6,11 +6,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"vtune/cmd/vtune/internal/importing"
+	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 )
 
 func newImport(a *app) *cobra.Command {
-	r := importing.Request{Program: a.Program, Version: a.Version, User: tuning.UserName(), Step: func(int, int) {}}
+	r := importing.Request{Program: a.Program, Version: a.Version, User: tuning.UserName()}
 	c := &cobra.Command{
 		Use:   "import DIR",
 		Short: "Make a run of results that auto_tune.sh or vllm bench serve left, for report and compare",
@@ -19,7 +20,7 @@ vllm bench sweep saved as JSON. DIR stays as it is; the run stands beside it. Wh
 count, and it says so. What no file tells is asked for by flags.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			r.Dir, r.Zone = args[0], a.Now().Location()
+			r.Dir, r.Zone, r.Step = args[0], a.Now().Location(), screen.NewCounter(a.Err, a.Now, "", 0).Progress
 			imported, err := importing.Import(c.Context(), r)
 			if err != nil {
 				return err

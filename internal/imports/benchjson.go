@@ -19,6 +19,7 @@ type Saved struct {
 	Metrics record.Metrics
 	Ended   time.Time // the client's clock, of which no zone is known; zero: not said
 	Object  int       // which of the file's objects it is, from 0
+	Alone   bool      // the file holds no other
 }
 
 // ParseSaved reads what `vllm bench serve --save-result` writes: an object, or several one after the other (--append-result), or a list
@@ -37,7 +38,7 @@ func ParseSaved(file string, data []byte, zone *time.Location) (all []Saved, ps 
 			ps = append(ps, problem(file, 0, 0, "run %d of %d: %v", i+1, len(raws), err))
 			continue
 		}
-		if s.Object = i; ok {
+		if s.Object, s.Alone = i, len(raws) == 1; ok {
 			all = append(all, s)
 		}
 	}

@@ -186,15 +186,15 @@ func TestSavedResultsAreReadInEveryArrangement(t *testing.T) {
 	want := Saved{Told: Told{Model: "m", MaxNumSeqs: 16, MaxNumBatchedTokens: 256, Requests: 100, Rate: record.Inf},
 		Metrics: record.Metrics{Completed: 100, Seconds: 3.7, TotalOutputTokens: 3200, RequestThroughput: 26.7, E2EL: record.Latency{P99: 998.5}},
 		Ended:   time.Date(2026, 11, 23, 21, 3, 41, 0, time.UTC)}
-	second := want
-	second.Object = 1
+	first, second := want, want
+	want.Alone, second.Object = true, 1
 	for name, c := range map[string]struct {
 		text string
 		want []Saved
 	}{
 		"alone":          {savedJSON, []Saved{want}},
-		"appended":       {savedJSON + "\n" + savedJSON, []Saved{want, second}},
-		"listed":         {"[" + savedJSON + ",\n" + savedJSON + "]", []Saved{want, second}},
+		"appended":       {savedJSON + "\n" + savedJSON, []Saved{first, second}},
+		"listed":         {"[" + savedJSON + ",\n" + savedJSON + "]", []Saved{first, second}},
 		"beside another": {`{"schema": 1}` + savedJSON, []Saved{second}},
 		"of no client":   {`{"a": [1, {"b": null}]}`, nil},
 		"of no object":   {`[1, "a", null]`, nil},

@@ -1,6 +1,7 @@
 package folder
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -74,7 +75,7 @@ func best(seqs, tokens int, throughput float64) string {
 
 func settle(t *testing.T, f files, w Wish) (Tuning, diag.Problems, error) {
 	t.Helper()
-	scanned, ps, err := Scan(f.fs(), "2026_05_04_03_02", time.UTC, func(int, int) {})
+	scanned, ps, err := Scan(context.Background(), f.fs(), "2026_05_04_03_02", time.UTC, func(int, int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,7 +364,7 @@ func TestWhatNoFileTellsIsAskedFor(t *testing.T) {
 }
 
 func TestARunIsNotImportedAgain(t *testing.T) {
-	if _, _, err := Scan(files{"run.json": "{}", "result.txt": "hash:\n"}.fs(), "x", time.UTC, nil); !errors.Is(err, ErrRun) {
+	if _, _, err := Scan(context.Background(), files{"run.json": "{}", "result.txt": "hash:\n"}.fs(), "x", time.UTC, nil); !errors.Is(err, ErrRun) {
 		t.Errorf("%v", err)
 	}
 }
@@ -371,7 +372,7 @@ func TestARunIsNotImportedAgain(t *testing.T) {
 // What is no file is not opened: a pipe would be waited at for ever.
 func TestWhatIsNoFileIsAProblem(t *testing.T) {
 	m := fstest.MapFS{"result.txt": &fstest.MapFile{Mode: fs.ModeNamedPipe}, "a.json": &fstest.MapFile{Data: []byte(savedAs("", "4", 3.8, 450)), ModTime: at}}
-	f, ps, err := Scan(m, "x", time.UTC, func(int, int) {})
+	f, ps, err := Scan(context.Background(), m, "x", time.UTC, func(int, int) {})
 	if err != nil || len(ps) != 1 || ps[0].Pos.File != "result.txt" || len(f.Saved) != 1 {
 		t.Errorf("%v %v %+v", err, ps, f)
 	}
@@ -396,7 +397,7 @@ func TestAPartOfAFolderIsSettledOrAskedAbout(t *testing.T) {
 				f[name] = text
 			}
 		}
-		scanned, _, err := Scan(f.fs(), "x", time.UTC, func(int, int) {})
+		scanned, _, err := Scan(context.Background(), f.fs(), "x", time.UTC, func(int, int) {})
 		if err != nil {
 			t.Fatal(err)
 		}

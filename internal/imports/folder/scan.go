@@ -3,6 +3,7 @@
 package folder
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -41,8 +42,7 @@ type Log struct {
 
 // Saved is one object of a file of JSON.
 type Saved struct {
-	File  string
-	Alone bool // it is all that its file holds
+	File string
 	imports.Saved
 }
 
@@ -74,7 +74,7 @@ var ErrRun = errors.New("it has a run.json: it is a run already")
 
 // Scan reads a folder whose name is name; a date without a zone is of zone. step is told after each file how many of how many are done.
 // What cannot be read is a problem, and the rest is read all the same.
-func Scan(f fs.FS, name string, zone *time.Location, step func(done, total int)) (Folder, diag.Problems, error) {
+func Scan(ctx context.Context, f fs.FS, name string, zone *time.Location, step func(done, total int)) (Folder, diag.Problems, error) {
 	out := Folder{}
 	if _, err := fs.Stat(f, "run.json"); err == nil {
 		return out, nil, ErrRun
@@ -98,6 +98,9 @@ func Scan(f fs.FS, name string, zone *time.Location, step func(done, total int))
 	}
 	var ps diag.Problems
 	for i, p := range files {
+		if err := ctx.Err(); err != nil {
+			return out, nil, err
+		}
 		if err := out.read(f, p, zone, &ps); err != nil {
 			ps = append(ps, diag.Problem{Pos: diag.Pos{File: p}, What: err.Error()})
 		}
@@ -186,7 +189,7 @@ func (out *Folder) read(f fs.FS, p string, zone *time.Location, ps *diag.Problem
 		all, bad := imports.ParseSaved(p, data, zone)
 		for _, s := range all {
 			byFolder(&s.Told, path.Dir(p))
-			out.Saved = append(out.Saved, Saved{File: p, Alone: len(all) == 1 && imports.Object(data, 1) == nil, Saved: s})
+			out.Saved = append(out.Saved, Saved{File: p, Saved: s})
 		}
 		*ps = append(*ps, bad...)
 		if len(all) == 0 {

@@ -29,8 +29,8 @@ type Request struct {
 	Wish     folder.Wish
 	// What is written into the run.
 	Program, Version, User string
-	Zone                   *time.Location        // of dates that name none
-	Step                   func(done, total int) // told after each file that was read
+	Zone                   *time.Location                     // of dates that name none
+	Step                   func(done, total int, what string) // told how far it has come
 }
 
 // Imported is what came of it.
@@ -48,10 +48,12 @@ func Import(ctx context.Context, r Request) (*Imported, error) {
 		return nil, err
 	}
 	files := os.DirFS(source)
-	f, problems, err := folder.Scan(files, filepath.Base(source), r.Zone, r.Step)
+	f, problems, err := folder.Scan(ctx, files, filepath.Base(source), r.Zone, func(done, total int) { r.Step(done, total, "files read") })
 	switch {
 	case errors.Is(err, folder.ErrRun):
 		return nil, diag.Wrap(fmt.Errorf("%s: %w", r.Dir, err), diag.Usage, fmt.Sprintf("%s status %s shows it; there is nothing to import", r.Program, r.Dir))
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
 	case err != nil:
 		return nil, diag.Wrap(err, diag.Usage)
 	}

@@ -3,11 +3,13 @@ package importing
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +52,7 @@ func unpack(t *testing.T, archive string) string {
 }
 
 func request(dir string, w folder.Wish) Request {
-	return Request{Dir: dir, Wish: w, Program: "vtune", Version: "test", User: "me", Zone: time.UTC, Step: func(int, int) {}}
+	return Request{Dir: dir, Wish: w, Program: "vtune", Version: "test", User: "me", Zone: time.UTC, Step: func(int, int, string) {}}
 }
 
 // contents of a directory as one text. Copies of what was imported are told by their size, spec.yaml by what stands in effective.yaml.
@@ -157,6 +159,30 @@ func TestAnImportedRunIsReadLikeAnyOther(t *testing.T) {
 	}
 }
 
+// A spec could not ask for every cell that the script tries: what it could not is measured all the same.
+func TestOfAnyGridTheSpecAsksForWhatASpecMay(t *testing.T) {
+	for _, c := range []struct{ seqs, tokens, wantSeqs, wantTokens []int }{
+		{[]int{128, 256}, []int{512, 1024}, []int{128, 256}, []int{512, 1024}},
+		{[]int{128, 256}, []int{1024, 128, 256}, []int{128, 256}, []int{1024, 256}},
+		{[]int{16, 512}, []int{16, 256}, []int{16}, []int{256}},
+		{[]int{512}, []int{64, 32}, []int{64}, []int{64}},
+	} {
+		seqs, tokens := askable(c.seqs, c.tokens)
+		if !slices.Equal(seqs, c.wantSeqs) || !slices.Equal(tokens, c.wantTokens) {
+			t.Errorf("%v x %v: %v x %v", c.seqs, c.tokens, seqs, tokens)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "x")
+	rows := "hash:\nmax_num_seqs: 512, max_num_batched_tokens: 64, request_rate: inf, e2el: 0.00, throughput: 0.00, goodput: 0.00\n"
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "result.txt"), []byte(rows), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Import(context.Background(), request(dir, folder.Wish{Model: "some/model", InputLen: 8, OutputLen: 8}))
+	if err != nil || len(got.State.Cells) != 1 || got.State.Cells[0].ID != "s512-t64" || got.State.Cells[0].Phase != record.WorkFailed {
+		t.Errorf("%v %+v", err, got)
+	}
+}
+
 // Every number stands beside the file it came from.
 func TestEveryObservationNamesACopyOfItsFile(t *testing.T) {
 	for _, name := range []string{"script", "sweep"} {
@@ -231,7 +257,7 @@ func TestAnImportThatIsRefusedLeavesNothing(t *testing.T) {
 		"into itself":          {Request{Dir: dir, Out: filepath.Join(dir, "x")}, "is inside the folder that is read"},
 		"onto itself":          {Request{Dir: dir, Out: dir}, "is inside the folder that is read"},
 		"over what is there":   {Request{Dir: dir, Out: untold}, "exists"},
-		"where no folder is":   {Request{Dir: dir, Out: filepath.Join(dir+"y", "x"), Zone: time.UTC, Step: func(int, int) {}}, "no such file"},
+		"where no folder is":   {Request{Dir: dir, Out: filepath.Join(dir+"y", "x"), Zone: time.UTC, Step: func(int, int, string) {}}, "no such file"},
 		"what tells no cell":   {request(untold, folder.Wish{}), "does not tell max_num_seqs"},
 		"a model that is none": {request(dir, folder.Wish{Model: "a b\nc"}), "model"},
 	} {

@@ -1,19 +1,23 @@
 package importing
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"vtune/cmd/vtune/internal/refusal"
+	"vtune/internal/diag"
 	"vtune/internal/fsx"
 	"vtune/internal/imports"
 	"vtune/internal/imports/folder"
@@ -41,9 +45,9 @@ func (w *writer) write(ctx context.Context) error {
 		}
 	}
 	page := w.page()
-	s, err := spec.Parse("what the files tell", page)
+	s, err := spec.Parse("", page)
 	if err != nil {
-		return err
+		return unwritten(err)
 	}
 	if err := fsx.Draft(w.dir.Spec(), page, 0o644); err != nil {
 		return err
@@ -52,7 +56,15 @@ func (w *writer) write(ctx context.Context) error {
 		return err
 	}
 	w.run = w.identity(page)
-	if err := w.record(w.dir.Plan(), w.plan(s)); err != nil {
+	plan := w.plan(s)
+	if err := w.record(w.dir.Plan(), plan); err != nil {
+		return err
+	}
+	first := plan.Units[0].Jobs[0] // a report looks there for server and workload
+	if err := os.Mkdir(w.dir.Job(first.ID), 0o755); err != nil {
+		return err
+	}
+	if err := w.record(w.dir.Assignment(first.ID), jobs.Assignment(s, plan, w.run.ID, first)); err != nil {
 		return err
 	}
 	if w.tuning.Script {
@@ -63,13 +75,14 @@ func (w *writer) write(ctx context.Context) error {
 	if err := w.probe(); err != nil {
 		return err
 	}
-	for _, c := range w.tuning.Cells {
+	for i, c := range w.tuning.Cells {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err := w.cell(c); err != nil {
 			return err
 		}
+		w.request.Step(i+1, len(w.tuning.Cells), "cells written")
 	}
 	if err := w.profile(); err != nil {
 		return err
@@ -120,12 +133,42 @@ func (w *writer) page() []byte {
 	if t.LimitMS > 0 {
 		say("limit.p99_e2el_ms", strconv.FormatFloat(t.LimitMS, 'f', -1, 64))
 	}
-	say("grid.max_num_seqs", list(t.Seqs))
-	say("grid.max_num_batched_tokens", list(t.Tokens))
+	seqs, tokens := askable(t.Seqs, t.Tokens)
+	say("grid.max_num_seqs", list(seqs))
+	say("grid.max_num_batched_tokens", list(tokens))
 	say("scheduler", "local")
 	say("method", spec.MethodAutoTune)
 	say("seed", strconv.FormatInt(t.Seed, 10))
 	return spec.Page("What an imported folder tells of its runs. Keys that are commented out show their default or an example.", lines)
+}
+
+// askable is of a grid what a spec may ask for: it wants at least as many max-num-batched-tokens as max-num-seqs in every cell, as vLLM does.
+// The script has no such scruples, and a sweep need not cross its axes.
+func askable(seqs, tokens []int) (s, t []int) {
+	most := slices.Max(seqs)
+	t = slices.DeleteFunc(slices.Clone(tokens), func(n int) bool { return n < most })
+	if len(t) > 0 {
+		return seqs, t
+	}
+	most = slices.Max(tokens)
+	s = slices.DeleteFunc(slices.Clone(seqs), func(n int) bool { return n > most })
+	if len(s) == 0 {
+		s = []int{most}
+	}
+	return s, []int{most}
+}
+
+// unwritten are problems of the page without their places: it is this program's, and nobody sees it.
+func unwritten(err error) error {
+	var ps diag.Problems
+	if !errors.As(err, &ps) {
+		return err
+	}
+	for i := range ps {
+		ps[i].Pos = diag.Pos{}
+		ps[i].Hint = cmp.Or(ps[i].Hint, "if the files do not say it as it was, say it with a flag of import")
+	}
+	return ps
 }
 
 func list(ns []int) string {
