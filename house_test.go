@@ -113,8 +113,6 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/patience": {"collect", "jobs"},
 	"cmd/vtune/internal/refusal":  {"internal/diag", "internal/record", "internal/spec", "internal/spec/sites", "jobs"},
 	"cmd/vtune/internal/secrets":  {"internal/diag", "internal/shell", "internal/spec"},
-	"cmd/vtune/internal/caller":   {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
-	"cmd/vtune/internal/scripts":  {"collect", "internal/diag", "jobs/tpu", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
 	"cmd/vtune/internal/scripts":  {"collect", "internal/diag", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/spec/slice", "internal/vllm", "jobs", "jobs/tpu", "templates"},
 	"cmd/vtune/internal/batch": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/tuning", "internal/batchfile", "internal/bucket", "internal/diag", "internal/fsx",
 		"internal/mirror/names", "internal/record", "internal/spec", "internal/spec/autotune", "internal/spec/sites", "internal/spec/word"},
