@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/afterwards"
 	"vtune/cmd/vtune/internal/backstage"
 	"vtune/internal/diag"
 )
@@ -40,10 +41,7 @@ Exit codes:
 		newCollect(a),
 		newStatus(a),
 		newCancel(a),
-		newCompare(a),
 		newRepeat(a),
-		newBest(a),
-		newImport(a),
 		newRun(a),
 		newVerify(a),
 		newBatch(a),
@@ -51,6 +49,7 @@ Exit codes:
 		newSite(a),
 		newDoctor(a),
 	)
+	root.AddCommand(afterwards.Commands(&a.Caller)...)
 	root.AddCommand(backstage.Commands(&a.Caller)...)
 	a.note(root.Commands())
 	return root

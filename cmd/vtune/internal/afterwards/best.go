@@ -1,4 +1,5 @@
-package main
+// Package afterwards has the commands about runs that are over, whoever made them: they read, and start nothing.
+package afterwards
 
 import (
 	"fmt"
@@ -7,11 +8,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/caller"
 	"vtune/cmd/vtune/internal/winner"
 	"vtune/internal/fsx"
 )
 
-func newBest(a *app) *cobra.Command {
+// Commands are all of them.
+func Commands(a *caller.Caller) []*cobra.Command {
+	return []*cobra.Command{newBest(a), newCompare(a), newImport(a)}
+}
+
+func newBest(a *caller.Caller) *cobra.Command {
 	var r winner.Request
 	c := &cobra.Command{
 		Use:   "best RUN",

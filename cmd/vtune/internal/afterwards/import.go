@@ -1,16 +1,17 @@
-package main
+package afterwards
 
 import (
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"vtune/cmd/vtune/internal/caller"
 	"vtune/cmd/vtune/internal/importing"
 	"vtune/cmd/vtune/internal/screen"
 	"vtune/cmd/vtune/internal/tuning"
 )
 
-func newImport(a *app) *cobra.Command {
+func newImport(a *caller.Caller) *cobra.Command {
 	r := importing.Request{Program: a.Program, Version: a.Version, User: tuning.UserName()}
 	c := &cobra.Command{
 		Use:   "import DIR",

@@ -1,4 +1,4 @@
-package main
+package afterwards
 
 import (
 	"github.com/spf13/cobra"
@@ -9,7 +9,7 @@ import (
 	"vtune/internal/diag"
 )
 
-func newCompare(a *app) *cobra.Command {
+func newCompare(a *caller.Caller) *cobra.Command {
 	o := compare.Options{Tolerance: 0.02}
 	c := &cobra.Command{
 		Use:   "compare RUN_A RUN_B",
