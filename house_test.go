@@ -114,8 +114,6 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/secrets":  {"internal/diag", "internal/shell", "internal/spec"},
 	"cmd/vtune/internal/caller":   {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
 	"cmd/vtune/internal/scripts":  {"collect", "internal/diag", "jobs/tpu", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
-	"cmd/vtune/internal/scripts":  {"collect", "internal/diag", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/spec/slice", "internal/vllm", "jobs", "jobs/tpu", "templates"},
-	"cmd/vtune/internal/caller":   {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
 	"cmd/vtune/internal/backstage": {"cmd/vtune/internal/caller", "cmd/vtune/internal/handsfree", "cmd/vtune/internal/patience", "cmd/vtune/internal/tuning", "internal/agent", "internal/crew", "internal/diag", "internal/exam",
 		"internal/fsx", "internal/proc", "internal/record", "internal/worker", "jobs/local"},
 	"cmd/vtune/internal/verify": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/tuning", "internal/diag", "internal/fsx",
