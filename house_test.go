@@ -118,6 +118,8 @@ var edges = map[string][]string{
 		"internal/mirror/names", "internal/record", "internal/spec", "internal/spec/autotune", "internal/spec/sites", "internal/spec/word"},
 	"cmd/vtune/internal/caller":     {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
 	"cmd/vtune/internal/afterwards": {"cmd/vtune/internal/caller", "cmd/vtune/internal/importing", "cmd/vtune/internal/reading", "cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "cmd/vtune/internal/winner", "internal/compare", "internal/diag", "internal/fsx"},
+	"cmd/vtune/internal/caller":   {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
+	"cmd/vtune/internal/scripts":  {"collect", "internal/diag", "jobs/tpu", "internal/spec/slice", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/vllm", "jobs", "templates"},
 	"cmd/vtune/internal/backstage": {"cmd/vtune/internal/caller", "cmd/vtune/internal/handsfree", "cmd/vtune/internal/patience", "cmd/vtune/internal/tuning", "internal/agent", "internal/crew", "internal/diag", "internal/exam",
 		"internal/fsx", "internal/proc", "internal/record", "internal/worker", "jobs/local"},
 	"cmd/vtune/internal/verify": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/tuning", "internal/diag", "internal/fsx",

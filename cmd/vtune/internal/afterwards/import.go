@@ -27,9 +27,8 @@ count, and it says so. What no file tells is asked for by flags.`,
 				return err
 			}
 			imported.Explain(a.Err)
-			fmt.Fprintln(a.Out, imported.Dir)
-			fmt.Fprintf(a.Err, "next: %s status %s\n", a.Program, imported.Dir)
-			return nil
+			_, err = fmt.Fprintln(a.Out, imported.Dir)
+			return err
 		},
 	}
 	f, w := c.Flags(), &r.Wish

@@ -39,6 +39,7 @@ type Imported struct {
 	State    record.State
 	Notes    []string      // what was assumed
 	Problems diag.Problems // files that could not be read, or not whole
+	program  string
 }
 
 // Import makes the run. The directory appears whole or not at all.
@@ -90,7 +91,7 @@ func Import(ctx context.Context, r Request) (*Imported, error) {
 	if err := os.Rename(temp, out); err != nil {
 		return nil, err
 	}
-	return &Imported{Dir: record.Dir(out), State: st, Notes: t.Notes, Problems: problems}, nil
+	return &Imported{Dir: record.Dir(out), State: st, Notes: t.Notes, Problems: problems, program: r.Program}, nil
 }
 
 // places are the folder and the run's directory to be, absolute. The run is nowhere inside the folder, which stays as it is.
@@ -139,7 +140,7 @@ func (r Request) answer(ctx context.Context, dir record.Dir) (record.State, erro
 	return st, answers.Publish(dir, made.Run, st, func(record.State) (string, error) { return made.ServeCommand() })
 }
 
-// Explain tells a person what could not be read, what was assumed and what to beware of.
+// Explain tells a person what could not be read, what was assumed, what to beware of, and what to do next.
 func (i *Imported) Explain(w io.Writer) {
 	for _, p := range i.Problems {
 		fmt.Fprintln(w, "warning:", plain(p.String()))
@@ -150,6 +151,7 @@ func (i *Imported) Explain(w io.Writer) {
 	for _, s := range i.State.Warnings {
 		fmt.Fprintln(w, "warning:", plain(s))
 	}
+	fmt.Fprintf(w, "next: %s status %s\n", i.program, i.Dir)
 }
 
 // plain is foreign text on one line, harmless to a terminal.
