@@ -87,7 +87,8 @@ var edges = map[string][]string{
 
 	"jobs/tpu/tputest/gate": {},
 
-	"internal/report/tables": {"internal/record", "internal/report"},
+	"internal/report/tables":     {"internal/record", "internal/report"},
+	"cmd/vtune/internal/telling": {"cmd/vtune/internal/reading", "collect/answers", "internal/diag", "internal/fsx", "internal/record", "internal/report", "internal/report/tables"},
 
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 

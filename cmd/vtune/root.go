@@ -41,6 +41,7 @@ Exit codes:
 		newStatus(a),
 		newCancel(a),
 		newRepeat(a),
+		newReport(a),
 		newRun(a),
 		newSchema(a),
 		newSite(a),

@@ -28,8 +28,9 @@ type document struct {
 	Columns []string    `json:"columns"`
 	Seen    []flat      `json:"seen"` // by cell
 	Causes  []string    `json:"causes"`
-	Front   [][2]int    `json:"front"` // cell, index
-	Spent   [][]any     `json:"spent"` // name, accelerator-seconds, share
+	Front   [][2]int    `json:"front"`  // cell, index
+	Finite  bool        `json:"finite"` // a load had a rate
+	Spent   [][]any     `json:"spent"`  // name, accelerator-seconds, share
 	Unit    string      `json:"unit"`
 	Spreads []spreadDoc `json:"spreads"`
 	Lanes   []string    `json:"lanes"`
@@ -71,7 +72,7 @@ func data(v *view) (template.JS, error) {
 		digits = 3
 		ls = slices.DeleteFunc(slices.Clone(ls), func(l lens) bool { return l.MS == 0 && l != v.First })
 	}
-	d := document{Zero: v.Run.Created.UnixMilli(), Winner: -1, Seqs: v.Grid.Seqs, Tokens: v.Grid.Tokens, Kinds: kinds, Unit: v.Unit, Lanes: v.Lanes, Fates: fates,
+	d := document{Zero: v.Run.Created.UnixMilli(), Winner: -1, Seqs: v.Grid.Seqs, Tokens: v.Grid.Tokens, Kinds: kinds, Unit: v.Unit, Lanes: v.Lanes, Fates: fates, Finite: finite(v.Marks),
 		Columns: []string{"rate", "throughput", "verdict", "purpose", "flags", "cause", "requests", "run"}}
 	if v.Run.Created.IsZero() {
 		d.Zero = 0

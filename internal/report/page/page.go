@@ -46,7 +46,7 @@ var markup string
 
 // HTML is the page.
 func HTML(in Input) ([]byte, error) {
-	t, err := template.New("page").Funcs(template.FuncMap{"sig": sig, "at": at, "percent": percent}).Parse(markup)
+	t, err := template.New("page").Funcs(template.FuncMap{"sig": sig, "at": at, "percent": percent, "tools": func(id, of string) tools { return tools{id, of} }}).Parse(markup)
 	if err != nil {
 		return nil, fmt.Errorf("report.html: %w", err)
 	}
@@ -64,6 +64,9 @@ func HTML(in Input) ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
+
+// tools are the buttons of a table.
+type tools struct{ ID, Of string }
 
 // hash is what a policy calls an element by whose content is text.
 func hash(text string) string {

@@ -121,6 +121,9 @@ func (v *view) winner() {
 	for _, l := range v.Lenses {
 		if l.MS > 0 {
 			s := l.of(o)
+			if all := (lens{l.Metric, l.Percent, 0, -1}).of(o); all.Value > 0 {
+				s = all // of all requests, as result.txt has it; what the verdict rests on is said below
+			}
 			w.Limits = append(w.Limits, gauge{l.Name(), ms(s.Value), ms(l.MS), min(100, 100*s.Value/l.MS)})
 		}
 	}
@@ -301,6 +304,9 @@ func (v *view) provenance() {
 	add("Server command", strings.Join(v.Server.Command, " "))
 	v.Nodes = st.Nodes
 }
+
+// Finite reports whether a load had a rate.
+func (v *view) Finite() bool { return finite(v.Marks) }
 
 // Percent of all.
 func (s spending) Percent() string { return percent(s.Share) }
