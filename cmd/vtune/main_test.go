@@ -68,7 +68,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("PROGRAMS", programs)
 			env.Setenv("VTUNE", filepath.Join(programs, "vtune"))
-			return nil
+			demo, err := filepath.Abs("../../testdata/runs/demo")
+			env.Setenv("DEMO", demo)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":          exitCodeIs,

@@ -1,6 +1,8 @@
 package page
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"html/template"
 	"slices"
@@ -26,7 +28,8 @@ type document struct {
 	Cells   [][]any     `json:"cells"` // id, row, column, kind, value, bound, words
 	Lenses  []lensData  `json:"lenses"`
 	Columns []string    `json:"columns"`
-	Seen    []flat      `json:"seen"` // by cell
+	Seen    []flat      `json:"seen,omitempty"`   // by cell
+	Packed  []byte      `json:"packed,omitempty"` // of many, the same as gzip in base64: digits take a third then
 	Causes  []string    `json:"causes"`
 	Front   [][2]int    `json:"front"`  // cell, index
 	Finite  bool        `json:"finite"` // a load had a rate
@@ -97,6 +100,11 @@ func data(v *view) (template.JS, error) {
 		d.Spreads = append(d.Spreads, doc)
 	}
 	d.jobs(v)
+	if len(v.Marks) > many {
+		if err := d.pack(); err != nil {
+			return "", err
+		}
+	}
 	text, err := json.Marshal(d)
 	return template.JS(text), err
 }
@@ -165,6 +173,23 @@ func flags(o record.Observation) (bits float64) {
 		}
 	}
 	return bits
+}
+
+func (d *document) pack() error {
+	text, err := json.Marshal(d.Seen)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(text); err != nil {
+		return err
+	}
+	if err := z.Close(); err != nil {
+		return err
+	}
+	d.Seen, d.Packed = nil, b.Bytes()
+	return nil
 }
 
 func (d *document) jobs(v *view) {

@@ -76,7 +76,7 @@ func (l lens) of(o record.Observation) seen {
 // mark is an observation with where it stands.
 type mark struct {
 	Cell, Index int // in State.Cells, and among the cell's observations
-	record.Observation
+	*record.Observation
 	seen
 }
 

@@ -15,9 +15,9 @@ const rows = 1000
 
 // view is the page's content, in its order.
 type view struct {
-	Policy                string // Content-Security-Policy
-	Style                 template.CSS
-	Library, Script, Data template.JS
+	Policy                       string // Content-Security-Policy
+	Style                        template.CSS
+	Early, Library, Script, Data template.JS
 
 	Input
 	Title, Standing  string
@@ -87,8 +87,9 @@ func newView(in Input) *view {
 			v.Final++
 		}
 		v.Measured += len(c.Observations)
-		for j, o := range c.Observations {
-			v.Marks = append(v.Marks, mark{i, j, o, v.First.of(o)})
+		for j := range c.Observations {
+			o := &c.Observations[j]
+			v.Marks = append(v.Marks, mark{i, j, o, v.First.of(*o)})
 		}
 	}
 	v.Grid, v.Cells = newGrid(st)
@@ -241,7 +242,7 @@ type markRow struct {
 func (v *view) row(m mark) markRow {
 	r := markRow{Cell: v.State.Cells[m.Cell].ID, Run: fmt.Sprintf("%d.%d", m.Attempt, m.Seq), Rate: rate(m.Load.Rate), Purpose: string(m.Load.Purpose),
 		Requests: fmt.Sprint(m.Metrics.Completed), Throughput: sig(m.Metrics.RequestThroughput, 4), P50: ms(m.P50), Value: ms(m.Value),
-		Verdict: string(m.Verdict), Remarks: remarks(m.Observation)}
+		Verdict: string(m.Verdict), Remarks: remarks(*m.Observation)}
 	if m.High > 0 {
 		r.Interval = ms(m.Low) + " to " + ms(m.High)
 	}

@@ -1,16 +1,19 @@
 "use strict";
 // Draws the page's charts from its data, and makes its tables something to open, copy and choose from. No string becomes markup here:
 // text goes through textContent, tool tips are elements.
-(() => {
+(async () => {
   const page = document.documentElement, $ = (id) => document.getElementById(id);
   const data = JSON.parse($("data").textContent);
+  if (data.packed) {
+    const bytes = Uint8Array.from(atob(data.packed), (c) => c.charCodeAt(0));
+    data.seen = JSON.parse(await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text());
+  }
   const width = data.columns.length, column = Object.fromEntries(data.columns.slice(0, 8).map((c, i) => [c, i]));
   const verdicts = ["pass", "miss", "unsure", "invalid"], purposes = ["", "bound", "explore", "confirm"];
   const remarks = ["emulated", "repeated alone", "near the limit"];
   const shapes = ["circle", "triangle", "diamond", "path://M-5,-3.6 L-3.6,-5 L0,-1.4 L3.6,-5 L5,-3.6 L1.4,0 L5,3.6 L3.6,5 L0,1.4 L-3.6,5 L-5,3.6 L-1.4,0 Z"];
   const crowd = 3000; // marks, from which on a canvas draws them: an element each is too much for a browser
   const narrow = () => window.innerWidth < 640;
-  page.classList.add("js");
 
   const text = (v, digits = 4) => {
     if (!isFinite(v)) return "";
@@ -18,7 +21,8 @@
     return String(Number(Number(v).toPrecision(digits)));
   };
   const moment = (s) => s === null ? "" : new Date(data.zero + s * 1000).toISOString().replace("T", " ").slice(0, 19);
-  const colour = (name) => getComputedStyle(page).getPropertyValue("--" + name).trim();
+  let palette = {}; // of the theme; asked for once a drawing, because each question may cost the browser a look at the whole page
+  const colour = (name) => palette[name] ||= getComputedStyle(page).getPropertyValue("--" + name).trim();
   const make = (tag, words, cls) => {
     const e = document.createElement(tag);
     if (words !== undefined) e.textContent = words;
@@ -59,7 +63,10 @@
     if (height) box.style.height = height + "px";
     const c = {box, options, shown: echarts.init(box, null, {renderer: marks > crowd ? "canvas" : "svg"})};
     charts.push(c);
-    c.draw = () => c.shown.setOption({animation: false, ...common(), ...c.options()}, {notMerge: true});
+    c.draw = () => {
+      palette = {};
+      c.shown.setOption({animation: false, ...common(), ...c.options()}, {notMerge: true});
+    };
     c.draw();
     return c;
   };
@@ -117,7 +124,7 @@
           return {
             value: [c[2], c[1], c[4]],
             itemStyle: {color: h ? colour("h" + h) : colour("raised"), borderColor: colour("paper"), borderWidth: small ? .5 : 3},
-            label: {show: true, color: h >= 7 ? dark : h >= 5 ? "#0b1218" : ink, fontSize: small ? 9 : 13, fontWeight: c[3] === 0 ? 700 : 400,
+            label: {show: true, color: h >= 7 ? dark : h >= 5 ? colour("h-ink") : ink, fontSize: small ? 9 : 13, fontWeight: c[3] === 0 ? 700 : 400,
               formatter: small ? symbol : (symbol + " " + (c[4] > 0 ? text(c[4]) : c[5] > 0 && !narrow() ? "< " + text(c[5]) : "")).trim()},
           };
         }),
@@ -196,6 +203,8 @@
 
   // All loads.
   const total = data.seen.reduce((n, s) => n + s.length / width, 0);
+  // Of very many each is a dot of three pixels, which a canvas fills at once; shapes of that size could not be told apart, and one path of a
+  // hundred thousand of them keeps a browser busy for minutes.
   const tradeoff = () => {
     const l = data.lenses[0], by = verdicts.map(() => []), every = [];
     for (let c = 0; c < data.seen.length; c++) {
@@ -216,7 +225,7 @@
       yAxis: up(l.name + ", ms", [...every, l.ms].filter((_, i) => i < 50000)),
       tooltip: {...common().tooltip, formatter: (p) => p.seriesType === "scatter" ? loadTip(find(p), l) : null},
       series: [
-        ...verdicts.map((name, v) => ({name, type: "scatter", symbol: shapes[v], symbolSize: total > crowd ? 4 : 9, itemStyle: {color: tone(v), opacity: total > crowd ? .5 : .9, borderColor: colour("paper"), borderWidth: total > crowd ? 0 : 1},
+        ...verdicts.map((name, v) => ({name, type: "scatter", symbol: shapes[v], symbolSize: total > crowd ? 3 : 9, itemStyle: {color: tone(v), opacity: total > crowd ? .5 : .9, borderColor: colour("paper"), borderWidth: total > crowd ? 0 : 1},
           data: by[v], large: total > crowd, progressive: 0})).filter((s) => s.data.length),
         {name: "Pareto front", type: "line", symbol: "none", z: 4, lineStyle: {color: colour("ink"), width: 1.5}, itemStyle: {color: colour("ink")}, data: front.map((o) => [o.throughput, o.value]), silent: true,
           markLine: l.ms > 0 ? limitLine(l.ms, "limit " + text(l.ms) + " ms") : undefined},
@@ -255,7 +264,7 @@
         const w = Math.max(2, to[0] - from[0]), children = [
           {type: "rect", shape: {x: from[0], y: from[1] - h / 2, width: w, height: h, r: 2}, style: {fill: fateColour(f)}},
         ];
-        if (w > 18 && h > 11) children.push({type: "text", style: {x: from[0] + w / 2, y: from[1], text: letters[f], align: "center", verticalAlign: "middle", fill: f === 1 || f === 5 ? "#0b1218" : colour("on-accent"), fontSize: 12}, silent: true});
+        if (w > 18 && h > 11) children.push({type: "text", style: {x: from[0] + w / 2, y: from[1], text: letters[f], align: "center", verticalAlign: "middle", fill: f === 1 ? colour("h-ink") : f === 5 ? colour("ink") : colour("on-accent"), fontSize: 12}, silent: true});
         return {type: "group", children};
       },
     }))],
@@ -276,7 +285,7 @@
   };
   const pickCell = $("cell"), pickLens = $("lens"), pickSpread = $("metric"), spoken = $("said"), boardBox = $("board");
   const order = data.cells.map((_, i) => i).sort((a, b) => (b === data.winner) - (a === data.winner) || data.cells[b][4] - data.cells[a][4] || a - b);
-  options(pickCell, data.cells.map((c) => c[0] + (c[3] === 0 ? " ★" : "") + (c[4] > 0 ? " · " + text(c[4]) + " req/s" : "") + " · " + (data.seen[data.cells.indexOf(c)] || []).length / width + " loads"), order);
+  options(pickCell, data.cells.map((c, i) => c[0] + (c[3] === 0 ? " ★" : "") + (c[4] > 0 ? " · " + text(c[4]) + " req/s" : "") + " · " + count(i) + " loads"), order);
   options(pickLens, data.lenses.map((l) => l.name + (l.ms > 0 ? " (limit " + text(l.ms) + " ms)" : "")));
   const table = () => {
     const box = $("t-rates").querySelector("table"), body = make("tbody"), l = data.lenses[lens], c = data.cells[cell];
@@ -334,8 +343,7 @@
   // Tables.
   for (const button of document.querySelectorAll("[data-table]")) {
     const box = $(button.dataset.table);
-    box.classList.add("shut");
-    button.addEventListener("click", () => button.setAttribute("aria-expanded", String(!box.classList.toggle("shut"))));
+    button.addEventListener("click", () => button.setAttribute("aria-expanded", String(box.classList.toggle("open"))));
   }
   // What a spreadsheet would take for a formula gets a mark before it.
   const plain = (t) => /^[=+@]|^-[^\d\s]/.test(t) ? "'" + t : t;
@@ -389,4 +397,7 @@
     redraw();
   });
   page.dataset.drawn = String(charts.length);
-})();
+})().catch((e) => {
+  document.documentElement.className = ""; // all tables, as without a script
+  throw e;
+});
