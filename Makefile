@@ -7,7 +7,7 @@ GO      ?= go
 # The agent is this same binary on a node that may have another libc, so it is static.
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)'
 
-.PHONY: help build demo test e2e e2e-compare deps bench bench-load bench-tuner golden install clean
+.PHONY: help build demo test e2e e2e-compare deps bench bench-load bench-tuner golden screenshot install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-load: ## vtune's load generator against `vllm bench serve`, a core each; 1
 
 golden: ## rewrite golden files after an intended change; look at the diff
 	$(GO) test ./templates ./internal/report/... ./internal/compare ./internal/spec/... ./internal/doctor ./jobs/tpu ./cmd/vtune/internal/... ./cmd/vtune -update
+
+screenshot: ## draw docs/img/report.png, the picture of a report, from the demo's records
+	$(GO) test ./internal/report/page -run TestThePictureOfThePage -screenshot
 
 deps: ## install what the tests need beyond Go (Debian or Ubuntu; root or sudo)
 	@lab/deps "$(CACHE)"

@@ -42,7 +42,6 @@ var edges = map[string][]string{
 
 	"internal/sim/uniform":   {"internal/sim"},
 	"internal/report/layout": {"internal/record"},
-	"internal/report/tables": {"internal/record", "internal/report", "internal/report/layout"},
 	"internal/spec/autotune": {"internal/diag", "internal/spec", "internal/spec/script", "internal/spec/tree", "internal/spec/word"},
 	"internal/spec/sites":    {"internal/diag", "internal/spec/word"},
 	"internal/spec/table":    {"internal/spec/tree", "internal/spec/word"},
@@ -96,6 +95,8 @@ var edges = map[string][]string{
 	"jobs/tpu/tputest/gate": {},
 
 	"cmd/vtune/internal/screen/screentest": {},
+	"internal/report/tables":               {"internal/record", "internal/report", "internal/report/layout"},
+	"cmd/vtune/internal/telling":           {"cmd/vtune/internal/reading", "collect/answers", "internal/diag", "internal/fsx", "internal/record", "internal/report", "internal/report/tables"},
 
 	"cmd/vllm-sim": nil, // another root; what it may have stands below
 
@@ -115,7 +116,7 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/secrets":  {"internal/diag", "internal/shell", "internal/spec"},
 	"cmd/vtune/internal/batch": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/tuning", "internal/batchfile", "internal/bucket", "internal/diag", "internal/fsx",
 		"internal/mirror/names", "internal/record", "internal/spec", "internal/spec/autotune", "internal/spec/sites", "internal/spec/word"},
-	"cmd/vtune/internal/afterwards": {"cmd/vtune/internal/caller", "cmd/vtune/internal/importing", "cmd/vtune/internal/reading", "cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "cmd/vtune/internal/winner", "internal/compare", "internal/diag", "internal/fsx"},
+	"cmd/vtune/internal/afterwards": {"cmd/vtune/internal/telling", "cmd/vtune/internal/caller", "cmd/vtune/internal/importing", "cmd/vtune/internal/reading", "cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "cmd/vtune/internal/winner", "internal/compare", "internal/diag", "internal/fsx"},
 	"cmd/vtune/internal/caller":     {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
 	"cmd/vtune/internal/scripts":    {"collect", "internal/diag", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/spec/slice", "internal/vllm", "jobs", "jobs/tpu", "templates"},
 	"cmd/vtune/internal/backstage": {"cmd/vtune/internal/caller", "cmd/vtune/internal/handsfree", "cmd/vtune/internal/patience", "cmd/vtune/internal/tuning", "internal/agent", "internal/crew", "internal/diag", "internal/exam",

@@ -42,7 +42,7 @@ func reportHTML(dir record.Dir, run record.Run, st record.State, state []byte, s
 	if head, err := start(dir.Report()); err == nil && page.Stamped(head, mark) {
 		return nil
 	}
-	data, err := Page(dir, run, st, serve, mark)
+	data, err := Page(dir, run, st, serve)
 	if err != nil {
 		return err
 	}
@@ -65,9 +65,12 @@ func start(path string) ([]byte, error) {
 
 // Page is report.html of what the run's records say. What else is in the directory, and what is not there, as in another's mirror of a bucket, is
 // left out: the page lacks a line then.
-func Page(dir record.Dir, run record.Run, st record.State, serve Serve, mark string) ([]byte, error) {
-	in := page.Input{Run: run, State: st, Stamp: mark}
-	var err error
+func Page(dir record.Dir, run record.Run, st record.State, serve Serve) ([]byte, error) {
+	state, err := fsx.JSON(st)
+	if err != nil {
+		return nil, err
+	}
+	in := page.Input{Run: run, State: st, Stamp: stamp(st, state)}
 	if in.Effective, err = os.ReadFile(dir.Effective()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

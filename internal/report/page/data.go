@@ -1,6 +1,8 @@
 package page
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"html/template"
 	"slices"
@@ -26,10 +28,12 @@ type document struct {
 	Cells   [][]any     `json:"cells"` // id, row, column, kind, value, bound, words
 	Lenses  []lensData  `json:"lenses"`
 	Columns []string    `json:"columns"`
-	Seen    []flat      `json:"seen"` // by cell
+	Seen    []flat      `json:"seen,omitempty"`   // by cell
+	Packed  []byte      `json:"packed,omitempty"` // of many, the same as gzip in base64: digits take a third then
 	Causes  []string    `json:"causes"`
-	Front   [][2]int    `json:"front"` // cell, index
-	Spent   [][]any     `json:"spent"` // name, accelerator-seconds, share
+	Front   [][2]int    `json:"front"`  // cell, index
+	Finite  bool        `json:"finite"` // a load had a rate
+	Spent   [][]any     `json:"spent"`  // name, accelerator-seconds, share
 	Unit    string      `json:"unit"`
 	Spreads []spreadDoc `json:"spreads"`
 	Lanes   []string    `json:"lanes"`
@@ -71,7 +75,7 @@ func data(v *view) (template.JS, error) {
 		digits = 3
 		ls = slices.DeleteFunc(slices.Clone(ls), func(l lens) bool { return l.MS == 0 && l != v.First })
 	}
-	d := document{Zero: v.Run.Created.UnixMilli(), Winner: -1, Seqs: v.Grid.Seqs, Tokens: v.Grid.Tokens, Kinds: kinds, Unit: v.Unit, Lanes: v.Lanes, Fates: fates,
+	d := document{Zero: v.Run.Created.UnixMilli(), Winner: -1, Seqs: v.Grid.Seqs, Tokens: v.Grid.Tokens, Kinds: kinds, Unit: v.Unit, Lanes: v.Lanes, Fates: fates, Finite: finite(v.Marks),
 		Columns: []string{"rate", "throughput", "verdict", "purpose", "flags", "cause", "requests", "run"}}
 	if v.Run.Created.IsZero() {
 		d.Zero = 0
@@ -96,6 +100,11 @@ func data(v *view) (template.JS, error) {
 		d.Spreads = append(d.Spreads, doc)
 	}
 	d.jobs(v)
+	if len(v.Marks) > many {
+		if err := d.pack(); err != nil {
+			return "", err
+		}
+	}
 	text, err := json.Marshal(d)
 	return template.JS(text), err
 }
@@ -164,6 +173,23 @@ func flags(o record.Observation) (bits float64) {
 		}
 	}
 	return bits
+}
+
+func (d *document) pack() error {
+	text, err := json.Marshal(d.Seen)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(text); err != nil {
+		return err
+	}
+	if err := z.Close(); err != nil {
+		return err
+	}
+	d.Seen, d.Packed = nil, b.Bytes()
+	return nil
 }
 
 func (d *document) jobs(v *view) {

@@ -76,15 +76,20 @@ func (l lens) of(o record.Observation) seen {
 // mark is an observation with where it stands.
 type mark struct {
 	Cell, Index int // in State.Cells, and among the cell's observations
-	record.Observation
+	*record.Observation
 	seen
 }
 
 // front are the marks that no other beats in throughput and latency, from slow to fast: what one can choose between. An observation on
-// another cell's server, one of failures or one that repeats another is no choice.
+// another cell's server, one of failures or one that repeats another is no choice. Where there are loads at a rate, one of all requests
+// at once is none either: its latency says how many requests were sent.
 func front(marks []mark) (best []mark) {
 	var all []mark
+	atRate := finite(marks)
 	for _, m := range marks {
+		if atRate && m.Load.Rate.IsInf() {
+			continue
+		}
 		if m.Verdict != record.Invalid && !m.Emulated && !m.Alone && m.Value > 0 && m.Metrics.RequestThroughput > 0 {
 			all = append(all, m)
 		}
@@ -110,6 +115,11 @@ func front(marks []mark) (best []mark) {
 	}
 	slices.Reverse(best)
 	return best
+}
+
+// finite reports whether a load had a rate.
+func finite(marks []mark) bool {
+	return slices.ContainsFunc(marks, func(m mark) bool { return !m.Load.Rate.IsInf() })
 }
 
 // verdicts, by the code that the page's data have.

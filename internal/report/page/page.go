@@ -38,6 +38,10 @@ var library string
 //go:embed assets/page.js
 var script string
 
+// early closes the tables before they are laid out, which takes seconds where there are thousands of rows. The script opens them again if
+// it cannot go on.
+const early = `document.documentElement.className = "js"`
+
 //go:embed assets/page.css
 var style string
 
@@ -46,7 +50,7 @@ var markup string
 
 // HTML is the page.
 func HTML(in Input) ([]byte, error) {
-	t, err := template.New("page").Funcs(template.FuncMap{"sig": sig, "at": at, "percent": percent}).Parse(markup)
+	t, err := template.New("page").Funcs(template.FuncMap{"sig": sig, "at": at, "percent": percent, "tools": func(id, of string) tools { return tools{id, of} }}).Parse(markup)
 	if err != nil {
 		return nil, fmt.Errorf("report.html: %w", err)
 	}
@@ -54,9 +58,9 @@ func HTML(in Input) ([]byte, error) {
 	if v.Data, err = data(v); err != nil {
 		return nil, fmt.Errorf("report.html: %w", err)
 	}
-	v.Style, v.Library, v.Script = template.CSS(style), template.JS(library), template.JS(script)
-	v.Policy = fmt.Sprintf("default-src 'none'; script-src %s %s; style-src %s; img-src data:; base-uri 'none'; form-action 'none'",
-		hash(library), hash(script), hash(style))
+	v.Style, v.Early, v.Library, v.Script = template.CSS(style), early, template.JS(library), template.JS(script)
+	v.Policy = fmt.Sprintf("default-src 'none'; script-src %s %s %s; style-src %s; img-src data:; base-uri 'none'; form-action 'none'",
+		hash(early), hash(library), hash(script), hash(style))
 	var b bytes.Buffer
 	b.Grow(2 << 20)
 	if err := t.Execute(&b, v); err != nil {
@@ -64,6 +68,9 @@ func HTML(in Input) ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
+
+// tools are the buttons of a table.
+type tools struct{ ID, Of string }
 
 // hash is what a policy calls an element by whose content is text.
 func hash(text string) string {

@@ -15,9 +15,9 @@ const rows = 1000
 
 // view is the page's content, in its order.
 type view struct {
-	Policy                string // Content-Security-Policy
-	Style                 template.CSS
-	Library, Script, Data template.JS
+	Policy                       string // Content-Security-Policy
+	Style                        template.CSS
+	Early, Library, Script, Data template.JS
 
 	Input
 	Title, Standing  string
@@ -87,8 +87,9 @@ func newView(in Input) *view {
 			v.Final++
 		}
 		v.Measured += len(c.Observations)
-		for j, o := range c.Observations {
-			v.Marks = append(v.Marks, mark{i, j, o, v.First.of(o)})
+		for j := range c.Observations {
+			o := &c.Observations[j]
+			v.Marks = append(v.Marks, mark{i, j, o, v.First.of(*o)})
 		}
 	}
 	v.Grid, v.Cells = newGrid(st)
@@ -121,6 +122,9 @@ func (v *view) winner() {
 	for _, l := range v.Lenses {
 		if l.MS > 0 {
 			s := l.of(o)
+			if all := (lens{l.Metric, l.Percent, 0, -1}).of(o); all.Value > 0 {
+				s = all // of all requests, as result.txt has it; what the verdict rests on is said below
+			}
 			w.Limits = append(w.Limits, gauge{l.Name(), ms(s.Value), ms(l.MS), min(100, 100*s.Value/l.MS)})
 		}
 	}
@@ -238,7 +242,7 @@ type markRow struct {
 func (v *view) row(m mark) markRow {
 	r := markRow{Cell: v.State.Cells[m.Cell].ID, Run: fmt.Sprintf("%d.%d", m.Attempt, m.Seq), Rate: rate(m.Load.Rate), Purpose: string(m.Load.Purpose),
 		Requests: fmt.Sprint(m.Metrics.Completed), Throughput: sig(m.Metrics.RequestThroughput, 4), P50: ms(m.P50), Value: ms(m.Value),
-		Verdict: string(m.Verdict), Remarks: remarks(m.Observation)}
+		Verdict: string(m.Verdict), Remarks: remarks(*m.Observation)}
 	if m.High > 0 {
 		r.Interval = ms(m.Low) + " to " + ms(m.High)
 	}
@@ -301,6 +305,9 @@ func (v *view) provenance() {
 	add("Server command", strings.Join(v.Server.Command, " "))
 	v.Nodes = st.Nodes
 }
+
+// Finite reports whether a load had a rate.
+func (v *view) Finite() bool { return finite(v.Marks) }
 
 // Percent of all.
 func (s spending) Percent() string { return percent(s.Share) }

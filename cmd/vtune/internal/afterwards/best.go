@@ -15,7 +15,7 @@ import (
 
 // Commands are all of them.
 func Commands(a *caller.Caller) []*cobra.Command {
-	return []*cobra.Command{newBest(a), newCompare(a), newImport(a)}
+	return []*cobra.Command{newReport(a), newBest(a), newCompare(a), newImport(a)}
 }
 
 func newBest(a *caller.Caller) *cobra.Command {

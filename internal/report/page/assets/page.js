@@ -1,16 +1,19 @@
 "use strict";
 // Draws the page's charts from its data, and makes its tables something to open, copy and choose from. No string becomes markup here:
 // text goes through textContent, tool tips are elements.
-(() => {
+(async () => {
   const page = document.documentElement, $ = (id) => document.getElementById(id);
   const data = JSON.parse($("data").textContent);
+  if (data.packed) {
+    const bytes = Uint8Array.from(atob(data.packed), (c) => c.charCodeAt(0));
+    data.seen = JSON.parse(await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text());
+  }
   const width = data.columns.length, column = Object.fromEntries(data.columns.slice(0, 8).map((c, i) => [c, i]));
   const verdicts = ["pass", "miss", "unsure", "invalid"], purposes = ["", "bound", "explore", "confirm"];
   const remarks = ["emulated", "repeated alone", "near the limit"];
   const shapes = ["circle", "triangle", "diamond", "path://M-5,-3.6 L-3.6,-5 L0,-1.4 L3.6,-5 L5,-3.6 L1.4,0 L5,3.6 L3.6,5 L0,1.4 L-3.6,5 L-5,3.6 L-1.4,0 Z"];
   const crowd = 3000; // marks, from which on a canvas draws them: an element each is too much for a browser
   const narrow = () => window.innerWidth < 640;
-  page.classList.add("js");
 
   const text = (v, digits = 4) => {
     if (!isFinite(v)) return "";
@@ -18,7 +21,8 @@
     return String(Number(Number(v).toPrecision(digits)));
   };
   const moment = (s) => s === null ? "" : new Date(data.zero + s * 1000).toISOString().replace("T", " ").slice(0, 19);
-  const colour = (name) => getComputedStyle(page).getPropertyValue("--" + name).trim();
+  let palette = {}; // of the theme; asked for once a drawing, because each question may cost the browser a look at the whole page
+  const colour = (name) => palette[name] ||= getComputedStyle(page).getPropertyValue("--" + name).trim();
   const make = (tag, words, cls) => {
     const e = document.createElement(tag);
     if (words !== undefined) e.textContent = words;
@@ -59,7 +63,10 @@
     if (height) box.style.height = height + "px";
     const c = {box, options, shown: echarts.init(box, null, {renderer: marks > crowd ? "canvas" : "svg"})};
     charts.push(c);
-    c.draw = () => c.shown.setOption({animation: false, ...common(), ...c.options()}, {notMerge: true});
+    c.draw = () => {
+      palette = {};
+      c.shown.setOption({animation: false, ...common(), ...c.options()}, {notMerge: true});
+    };
     c.draw();
     return c;
   };
@@ -82,18 +89,19 @@
     data: names});
   const said = (words) => ({enabled: true, label: {description: words}});
   const limitLine = (ms, name) => ({silent: true, symbol: "none", animation: false, lineStyle: {color: colour("warn"), type: "dashed", width: 1.5},
-    label: {formatter: name, position: "insideEndTop", color: colour("warn"), fontSize: 12}, data: [{yAxis: ms}]});
+    label: {formatter: name, position: "insideStartTop", color: colour("warn"), fontSize: 12}, data: [{yAxis: ms}]});
   const tone = (v) => colour(verdicts[v]);
 
   // Where the time went.
+  const share = (p) => (100 * data.spent[p.dataIndex][2]).toFixed(1) + " %";
   const spent = () => ({
     aria: said("Bar chart: " + data.spent.map((s) => s[0] + " " + text(s[1]) + " s").join(", ")),
     grid: {left: 90, right: 110, top: 4, bottom: 40},
     xAxis: axis("Time, " + data.unit, {splitNumber: 4}),
     yAxis: {type: "category", inverse: true, data: data.spent.map((s) => s[0]), axisLine: {show: false}, axisTick: {show: false}, axisLabel: {color: colour("ink"), fontSize: 13, width: 84, overflow: "truncate"}},
-    tooltip: {...common().tooltip, formatter: (p) => tip(data.spent[p.dataIndex][0], text(data.spent[p.dataIndex][1]) + " s", text(100 * data.spent[p.dataIndex][2], 3) + " %")},
+    tooltip: {...common().tooltip, formatter: (p) => tip(data.spent[p.dataIndex][0], text(data.spent[p.dataIndex][1]) + " s", share(p) + " in all")},
     series: [{type: "bar", barMaxWidth: 18, data: data.spent.map((s) => ({value: s[1], itemStyle: {color: s[0] === "under load" ? colour("accent") : colour("h5")}})),
-      label: {show: true, position: "right", color: colour("muted"), fontSize: 12, formatter: (p) => text(100 * data.spent[p.dataIndex][2], 3) + " %"}}],
+      label: {show: true, position: "right", color: colour("muted"), fontSize: 12, formatter: share}}],
   });
 
   // The grid.
@@ -110,16 +118,22 @@
       yAxis: axis("max_num_seqs", {type: "category", data: data.seqs.map(String), inverse: true, nameGap: narrow() ? 40 : 52, splitLine: {show: false}, axisLine: {show: false}}),
       tooltip: {...common().tooltip, formatter: (p) => tip(data.cells[p.dataIndex][0], ...cellWords(data.cells[p.dataIndex]).split(": ").slice(1).join(": ").match(/.{1,160}/g) || [])},
       series: [{
-        type: "heatmap", emphasis: {itemStyle: {borderColor: colour("ink"), borderWidth: 2}},
-        data: data.cells.map((c, i) => {
+        type: "heatmap", cursor: "pointer", emphasis: {itemStyle: {borderColor: colour("ink"), borderWidth: 2}},
+        data: data.cells.map((c) => {
           const h = heat(c[4]), symbol = data.kinds[c[3]].Symbol;
           return {
             value: [c[2], c[1], c[4]],
-            itemStyle: {color: h ? colour("h" + h) : colour("raised"), borderColor: i === cell ? colour("ink") : colour("paper"), borderWidth: i === cell ? 2.5 : small ? .5 : 3},
-            label: {show: true, color: h >= 7 ? dark : h >= 5 ? "#0b1218" : ink, fontSize: small ? 9 : 13, fontWeight: c[3] === 0 ? 700 : 400,
+            itemStyle: {color: h ? colour("h" + h) : colour("raised"), borderColor: colour("paper"), borderWidth: small ? .5 : 3},
+            label: {show: true, color: h >= 7 ? dark : h >= 5 ? colour("h-ink") : ink, fontSize: small ? 9 : 13, fontWeight: c[3] === 0 ? 700 : 400,
               formatter: small ? symbol : (symbol + " " + (c[4] > 0 ? text(c[4]) : c[5] > 0 && !narrow() ? "< " + text(c[5]) : "")).trim()},
           };
         }),
+      }, {
+        type: "custom", silent: true, z: 5, data: [[data.cells[cell][2], data.cells[cell][1]]],
+        renderItem: (_, api) => {
+          const at = api.coord([api.value(0), api.value(1)]), size = api.size([1, 1]);
+          return {type: "rect", shape: {x: at[0] - size[0] / 2 + 1, y: at[1] - size[1] / 2 + 1, width: size[0] - 2, height: size[1] - 2}, style: {fill: null, stroke: colour("ink"), lineWidth: 2}};
+        },
       }],
     };
   };
@@ -127,11 +141,16 @@
   // One cell's loads.
   const rates = () => {
     const l = data.lenses[lens], all = loads(cell, lens), finite = all.filter((o) => o.rate >= 0), most = Math.max(0, ...finite.map((o) => o.rate));
-    const inf = most > 0 ? most * 1.18 : 1, x = (o) => o.rate < 0 ? inf : o.rate;
-    const low = finite.length ? Math.min(...finite.map((o) => o.rate)) : 0, bars = all.filter((o) => o.high > 0 && o.value > 0), bound = all.some((o) => o.rate < 0 && o.value > 0);
+    const inf = most > 0 ? most + .22 * (most - Math.min(...finite.map((o) => o.rate)) || most) : 1, x = (o) => o.rate < 0 ? inf : o.rate;
+    const low = finite.length ? Math.min(...finite.map((o) => o.rate)) : 0, bound = all.some((o) => o.rate < 0 && o.value > 0);
+    // Of all requests at once a latency says how many they were. Where it would squeeze the others it is drawn at the top, with its number.
+    const top = 1.15 * Math.max(l.ms, ...finite.map((o) => Math.max(o.value, o.high))), over = (o) => o.rate < 0 && finite.length > 0 && o.value > 1.5 * top;
+    const y = (o) => over(o) ? top : o.value, bars = all.filter((o) => o.high > 0 && o.value > 0 && !over(o));
+    const span = most > low ? most - low : most || 1;
     const points = verdicts.map((name, v) => ({
       name: l.name + ", " + name, type: "scatter", symbol: shapes[v], symbolSize: 11, z: 5, itemStyle: {color: tone(v), borderColor: colour("paper"), borderWidth: 1},
-      data: all.filter((o) => o.verdict === v && o.value > 0).map((o) => ({value: [x(o), o.value], o, itemStyle: o.emulated ? {color: colour("paper"), borderColor: tone(v), borderWidth: 2} : undefined})),
+      data: all.filter((o) => o.verdict === v && o.value > 0).map((o) => ({value: [x(o), y(o)], o, itemStyle: o.emulated ? {color: colour("paper"), borderColor: tone(v), borderWidth: 2} : undefined,
+        label: over(o) ? {show: true, position: "left", formatter: "↑ " + text(o.value) + " ms", color: colour("muted"), fontSize: 12} : undefined})),
     })).filter((s) => s.data.length > 0);
     const spans = {
       name: "interval", type: "custom", silent: true, z: 4, encode: {x: 0, y: [1, 2]}, data: bars.map((o) => [x(o), o.low, o.high, o.verdict]),
@@ -146,17 +165,17 @@
       data: finite.filter((o) => o.p50 > 0 && o.verdict !== 3).sort((a, b) => a.rate - b.rate).map((o) => ({value: [o.rate, o.p50], o})),
       markLine: l.ms > 0 ? limitLine(l.ms, "limit " + text(l.ms) + " ms") : undefined,
     };
-    const span = most > low ? most - low : most || 1;
     return {
       aria: said(l.name + " and P50 against request rate of cell " + data.cells[cell][0] + ": " + all.length + " loads; the table below has the same numbers."),
       legend: legend(["P50", ...points.map((s) => s.name)]),
       grid: {left: narrow() ? 58 : 74, right: 24, top: narrow() ? 70 : 44, bottom: 46},
-      xAxis: axis("Request rate, req/s" + (bound ? " (inf: all at once)" : ""), {min: Math.max(0, Number((low - .12 * span).toPrecision(2))), max: bound ? inf * 1.04 : Number((most + .12 * span).toPrecision(3)) || 1,
-        axisLabel: {color: colour("muted"), fontSize: 12, hideOverlap: true, formatter: (v) => bound && v > (most + inf) / 2 ? "inf" : text(v)},
-        ...(bound ? {customValues: undefined} : {})}),
-      yAxis: up("Latency, ms", [...all.map((o) => o.value), ...all.map((o) => o.p50), l.ms]),
+      xAxis: axis("Request rate, req/s", {min: Math.max(0, Number((low - .12 * span).toPrecision(2))), max: bound ? inf + .06 * span : Number((most + .12 * span).toPrecision(3)) || 1,
+        axisLabel: {color: colour("muted"), fontSize: 12, hideOverlap: true, formatter: (v) => bound && v > most + .06 * span ? "" : text(v)},
+        }),
+      yAxis: up("Latency, ms", [...all.map(y), ...finite.map((o) => o.p50), l.ms]),
       tooltip: {...common().tooltip, formatter: (p) => p.data && p.data.o ? loadTip(p.data.o, l) : null},
-      series: [half, spans, ...points],
+      series: [half, spans, ...points, {type: "scatter", data: [], markLine: bound ? {silent: true, symbol: "none", lineStyle: {color: colour("rule"), type: "solid"},
+        label: {formatter: "all at once", position: "start", distance: 8, color: colour("muted"), fontSize: 12}, data: [{xAxis: inf}]} : undefined}],
     };
   };
 
@@ -177,19 +196,21 @@
             return {type: "rect", shape: {x: a[0] + .5, y: a[1], width: Math.max(1, b[0] - a[0] - 1), height: b[1] - a[1]}, style: {fill: colour("accent")}};
           }},
         {type: "scatter", data: [], markLine: s.ms > 0 ? {silent: true, symbol: "none", lineStyle: {color: colour("warn"), type: "dashed", width: 1.5},
-          label: {formatter: "limit " + text(s.ms) + " ms", color: colour("warn"), fontSize: 12}, data: [{xAxis: s.ms}]} : undefined},
+          label: {formatter: "limit " + text(s.ms) + " ms", align: "right", color: colour("warn"), fontSize: 12}, data: [{xAxis: s.ms}]} : undefined},
       ],
     };
   };
 
   // All loads.
   const total = data.seen.reduce((n, s) => n + s.length / width, 0);
+  // Of very many each is a dot of three pixels, which a canvas fills at once; shapes of that size could not be told apart, and one path of a
+  // hundred thousand of them keeps a browser busy for minutes.
   const tradeoff = () => {
     const l = data.lenses[0], by = verdicts.map(() => []), every = [];
     for (let c = 0; c < data.seen.length; c++) {
       for (let i = 0; i < count(c); i++) {
         const o = load(c, i, 0);
-        if (!(o.value > 0 && o.throughput > 0)) continue;
+        if (!(o.value > 0 && o.throughput > 0) || o.rate < 0 && data.finite) continue;
         every.push(o.value);
         by[o.verdict].push(total > crowd ? [o.throughput, o.value, c, i] : {value: [o.throughput, o.value, c, i], itemStyle: o.emulated ? {color: colour("paper"), borderColor: tone(o.verdict), borderWidth: 1.5} : undefined});
       }
@@ -198,13 +219,13 @@
     const front = data.front.map(([c, i]) => load(c, i, 0));
     return {
       aria: said("Throughput against " + l.name + " of " + total + " loads, with the Pareto front of " + front.length + "; the table below has the front."),
-      legend: legend(["Pareto front", ...verdicts.filter((_, v) => by[v].length)]),
+      legend: legend([{name: "Pareto front", icon: "path://M0,4h16v2h-16z"}, ...verdicts.filter((_, v) => by[v].length)]),
       grid: {left: narrow() ? 58 : 74, right: 24, top: narrow() ? 64 : 44, bottom: 46},
       xAxis: axis("Throughput, req/s", {scale: true}),
       yAxis: up(l.name + ", ms", [...every, l.ms].filter((_, i) => i < 50000)),
       tooltip: {...common().tooltip, formatter: (p) => p.seriesType === "scatter" ? loadTip(find(p), l) : null},
       series: [
-        ...verdicts.map((name, v) => ({name, type: "scatter", symbol: shapes[v], symbolSize: total > crowd ? 4 : 9, itemStyle: {color: tone(v), opacity: total > crowd ? .5 : .9, borderColor: colour("paper"), borderWidth: total > crowd ? 0 : 1},
+        ...verdicts.map((name, v) => ({name, type: "scatter", symbol: shapes[v], symbolSize: total > crowd ? 3 : 9, itemStyle: {color: tone(v), opacity: total > crowd ? .5 : .9, borderColor: colour("paper"), borderWidth: total > crowd ? 0 : 1},
           data: by[v], large: total > crowd, progressive: 0})).filter((s) => s.data.length),
         {name: "Pareto front", type: "line", symbol: "none", z: 4, lineStyle: {color: colour("ink"), width: 1.5}, itemStyle: {color: colour("ink")}, data: front.map((o) => [o.throughput, o.value]), silent: true,
           markLine: l.ms > 0 ? limitLine(l.ms, "limit " + text(l.ms) + " ms") : undefined},
@@ -229,19 +250,24 @@
       const j = data.jobs[p.value[4]];
       return tip(j[0] + " on " + data.lanes[j[1]], j[6], j[3] === null ? "" : "submitted " + moment(j[3]), "started " + moment(j[4]), j[5] === null ? "" : "ended " + moment(j[5]), "UTC");
     }},
-    series: data.fates.map((name, f) => ({
-      name, type: "custom", itemStyle: {color: fateColour(f)}, encode: {x: [1, 2, 3], y: 0},
+    series: [{
+      type: "custom", silent: true, z: 1, encode: {x: [1, 2], y: 0}, data: begun.filter((j) => j[3] !== null).map((j) => [j[1], data.zero + 1000 * j[3], data.zero + 1000 * j[4]]),
+      renderItem: (_, api) => {
+        const from = api.coord([api.value(1), api.value(0)]), to = api.coord([api.value(2), api.value(0)]);
+        return {type: "line", shape: {x1: from[0], y1: from[1], x2: to[0], y2: to[1]}, style: {stroke: colour("muted"), lineWidth: 1, lineDash: [2, 2]}};
+      },
+    }, ...data.fates.map((name, f) => ({
+      name, type: "custom", z: 2, itemStyle: {color: fateColour(f)}, encode: {x: [1, 2, 3], y: 0},
       data: begun.filter((j) => j[2] === f).map((j) => [j[1], data.zero + 1000 * (j[3] === null ? j[4] : j[3]), data.zero + 1000 * j[4], data.zero + 1000 * (j[5] === null ? data.last : j[5]), j[7]]),
       renderItem: (_, api) => {
-        const wait = api.coord([api.value(1), api.value(0)]), from = api.coord([api.value(2), api.value(0)]), to = api.coord([api.value(3), api.value(0)]), h = Math.min(20, api.size([0, 1])[1] * .66);
+        const from = api.coord([api.value(2), api.value(0)]), to = api.coord([api.value(3), api.value(0)]), h = Math.min(20, api.size([0, 1])[1] * .66);
         const w = Math.max(2, to[0] - from[0]), children = [
-          {type: "line", shape: {x1: wait[0], y1: from[1], x2: from[0], y2: from[1]}, style: {stroke: colour("muted"), lineWidth: 1, lineDash: [2, 2]}},
           {type: "rect", shape: {x: from[0], y: from[1] - h / 2, width: w, height: h, r: 2}, style: {fill: fateColour(f)}},
         ];
-        if (w > 18 && h > 11) children.push({type: "text", style: {x: from[0] + w / 2, y: from[1], text: letters[f], align: "center", verticalAlign: "middle", fill: f === 1 || f === 5 ? "#0b1218" : colour("on-accent"), fontSize: 12}, silent: true});
+        if (w > 18 && h > 11) children.push({type: "text", style: {x: from[0] + w / 2, y: from[1], text: letters[f], align: "center", verticalAlign: "middle", fill: f === 1 ? colour("h-ink") : f === 5 ? colour("ink") : colour("on-accent"), fontSize: 12}, silent: true});
         return {type: "group", children};
       },
-    })),
+    }))],
   });
 
   // Drawing.
@@ -259,7 +285,7 @@
   };
   const pickCell = $("cell"), pickLens = $("lens"), pickSpread = $("metric"), spoken = $("said"), boardBox = $("board");
   const order = data.cells.map((_, i) => i).sort((a, b) => (b === data.winner) - (a === data.winner) || data.cells[b][4] - data.cells[a][4] || a - b);
-  options(pickCell, data.cells.map((c) => c[0] + (c[3] === 0 ? " ★" : "") + (c[4] > 0 ? " · " + text(c[4]) + " req/s" : "") + " · " + (data.seen[data.cells.indexOf(c)] || []).length / width + " loads"), order);
+  options(pickCell, data.cells.map((c, i) => c[0] + (c[3] === 0 ? " ★" : "") + (c[4] > 0 ? " · " + text(c[4]) + " req/s" : "") + " · " + count(i) + " loads"), order);
   options(pickLens, data.lenses.map((l) => l.name + (l.ms > 0 ? " (limit " + text(l.ms) + " ms)" : "")));
   const table = () => {
     const box = $("t-rates").querySelector("table"), body = make("tbody"), l = data.lenses[lens], c = data.cells[cell];
@@ -317,8 +343,7 @@
   // Tables.
   for (const button of document.querySelectorAll("[data-table]")) {
     const box = $(button.dataset.table);
-    box.classList.add("shut");
-    button.addEventListener("click", () => button.setAttribute("aria-expanded", String(!box.classList.toggle("shut"))));
+    button.addEventListener("click", () => button.setAttribute("aria-expanded", String(box.classList.toggle("open"))));
   }
   // What a spreadsheet would take for a formula gets a mark before it.
   const plain = (t) => /^[=+@]|^-[^\d\s]/.test(t) ? "'" + t : t;
@@ -357,17 +382,22 @@
   system.addEventListener("change", themed);
   themed();
   let width0 = window.innerWidth;
-  window.addEventListener("resize", () => { if (window.innerWidth !== width0) { width0 = window.innerWidth; charts.forEach((c) => c.shown.resize()); redraw(); } });
-  let before;
+  let printing = false, before;
+  window.addEventListener("resize", () => { if (!printing && window.innerWidth !== width0) { width0 = window.innerWidth; charts.forEach((c) => c.shown.resize()); redraw(); } });
   window.addEventListener("beforeprint", () => {
+    printing = true;
     before = page.dataset.theme;
     page.dataset.theme = "light";
-    charts.forEach((c) => { c.draw(); c.shown.resize({width: 660}); });
+    charts.forEach((c) => { c.shown.resize({width: 660}); c.draw(); });
   });
   window.addEventListener("afterprint", () => {
+    printing = false;
     if (before) page.dataset.theme = before; else delete page.dataset.theme;
     charts.forEach((c) => c.shown.resize({width: "auto"}));
     redraw();
   });
   page.dataset.drawn = String(charts.length);
-})();
+})().catch((e) => {
+  document.documentElement.className = ""; // all tables, as without a script
+  throw e;
+});
