@@ -63,7 +63,7 @@ func check(name string, v View, script []byte) error {
 	case onMachine(name):
 		return checkMachine(name, file, v.Machine)
 	}
-	runs := false
+	var runs bool
 	switch name {
 	case SlurmArray:
 		runs = runsTask(file, last, v)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -344,7 +345,9 @@ func TestAUnixSocketReplacesThePort(t *testing.T) {
 	m := newMachine(t)
 	path := filepath.Join(m.dir, "s")
 	p := m.start("serve", "tiny", "--uds", path)
-	client := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}
 	defer client.CloseIdleConnections()
 	await(t, "health over a Unix socket", func() bool {
 		resp, err := client.Get("http://localhost/health")

@@ -142,9 +142,8 @@ func TestAPackedCellThatDiesHasAnotherAttemptAndTheOthersGoOn(t *testing.T) {
 	t.Parallel()
 	env := lab(t)
 	dir := submitPacked(t, env, 1, "gpus", 250, 20)
-	victim := record.Job{}
 	awaitThat(t, "the crew", func() bool { _, err := os.Stat(dir.CrewBegun("pack-1")); return err == nil })
-	victim = crewJobs(t, dir, "pack-1")[7]
+	victim := crewJobs(t, dir, "pack-1")[7]
 	awaitEvent(t, dir, victim.ID, "load")
 	if err := syscall.Kill(attempt(t, dir, victim).PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)

@@ -202,7 +202,7 @@ func TestAPersonStartsAServerOnTwoNodesByTheLaunchProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	vtune(t, env, "render", spec, "-o", out)
-	launch := string(record.Dir(out).Launch())
+	launch := record.Dir(out).Launch()
 	if script, err := os.ReadFile(record.Dir(out).Script("probe-1")); err != nil || !strings.Contains(string(script), " "+launch+" vllm-sim serve ") {
 		t.Errorf("%v: the script shows no such command\n%s", err, script)
 	}

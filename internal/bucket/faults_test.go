@@ -414,7 +414,7 @@ func TestTheBucketsTimeIsItsOwn(t *testing.T) {
 			w.WriteHeader(rec.Code)
 		})
 	}))
-	if d := b.Now().Sub(time.Now()).Abs(); d > time.Second {
+	if d := time.Until(b.Now()).Abs(); d > time.Second {
 		t.Errorf("before any answer it is off by %v", d)
 	}
 	_, _ = b.Stat(t.Context(), "x")

@@ -54,8 +54,7 @@ type upload struct {
 	name string
 	rule names.Rule
 	size int64
-	at   int64  // its modification time
-	data []byte // where small
+	at   int64 // its modification time
 }
 
 // changed are the files of this side that are not in the bucket as they are here, in the order in which they go up.

@@ -103,8 +103,7 @@ func (p *Process) run(cmd *exec.Cmd, dieWithCaller bool, started chan<- error) {
 	// Until Wait the child is at least a zombie, so its identity can be read.
 	id, err := Of(cmd.Process.Pid)
 	if err != nil {
-		cmd.Process.Kill()
-		cmd.Wait()
+		_, _ = cmd.Process.Kill(), cmd.Wait()
 		started <- err
 		return
 	}

@@ -131,7 +131,7 @@ func parted(path string) error {
 	r, at := bufio.NewReader(f), int64(0)
 	next := func() (uint64, error) {
 		n, err := binary.ReadUvarint(r)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		at += int64(len(binary.AppendUvarint(nil, n)))

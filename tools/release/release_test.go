@@ -206,7 +206,6 @@ var installed = map[string]string{
 	"/usr/share/fish/vendor_completions.d/vtune.fish":  "-rw-r--r--",
 	"/usr/share/doc/vllm-tune/copyright":               "-rw-r--r--",
 	"/usr/share/doc/vllm-tune/LICENSES":                "-rw-r--r--",
-	"/usr/share/man/man1":                              "drwxr-xr-x",
 }
 
 func checkRPM(t *testing.T, data []byte) {

@@ -39,7 +39,7 @@ func service(t *testing.T, s *tputest.Server) *tpu.ProjectsLocationsQueuedResour
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := google.CredentialsFromJSON(t.Context(), data, token.ScopeCloud)
+	c, err := google.CredentialsFromJSON(t.Context(), data, token.ScopeCloud) //nolint:staticcheck // deprecated for files that somebody else wrote
 	if err != nil {
 		t.Fatal(err)
 	}

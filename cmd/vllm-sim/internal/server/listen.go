@@ -20,7 +20,8 @@ type bound struct {
 
 // bind reports a taken address in Python's words.
 func bind(o serveOptions) (bound, error) {
-	family, address, b := unix.AF_INET, unix.Sockaddr(nil), bound{}
+	var address unix.Sockaddr
+	family, b := unix.AF_INET, bound{}
 	if o.uds != "" {
 		family, address, b.path, b.url = unix.AF_UNIX, &unix.SockaddrUnix{Name: o.uds}, o.uds, "unix:"+o.uds
 	} else {
