@@ -124,7 +124,7 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/verify": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/tuning", "internal/diag", "internal/fsx",
 		"internal/record", "internal/search", "internal/spec", "internal/spec/word", "internal/verdict", "jobs"},
 	"cmd/vtune/internal/reading":        {"cmd/vtune/internal/depot", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "internal/diag", "internal/fsx", "internal/record", "internal/spec"},
-	"cmd/vtune/internal/live":           {"cmd/vtune/internal/caller", "cmd/vtune/internal/screen", "collect", "collect/doorbell", "internal/diag", "internal/record", "internal/report"},
+	"cmd/vtune/internal/live":           {"cmd/vtune/internal/caller", "cmd/vtune/internal/screen", "collect", "collect/doorbell", "internal/diag", "internal/fsx", "internal/record", "internal/report"},
 	"cmd/vtune/internal/importing":      {"cmd/vtune/internal/reading", "cmd/vtune/internal/refusal", "cmd/vtune/internal/tuning", "collect/answers", "internal/diag", "internal/fsx", "internal/imports", "internal/imports/folder", "internal/record", "internal/search", "internal/spec", "internal/spec/tree", "jobs"},
 	"cmd/vtune/internal/screen":         {"collect", "internal/record", "internal/report", "internal/spec", "jobs"},
 	"cmd/vtune/internal/checkup":        {"cmd/vtune/internal/tuning", "internal/bucket", "internal/diag", "internal/doctor", "internal/exam", "internal/fsx", "internal/gcp", "internal/record", "internal/spec", "jobs", "jobs/local", "jobs/slurm", "jobs/tpu", "jobs/tpu/zone", "templates"},

@@ -170,7 +170,7 @@ func (c *Claim) Before(ctx context.Context, w tuning.World) (f Finding, over boo
 		return f, false
 	}
 	sum := sha256.Sum256(c.source)
-	dirs, _ := filepath.Glob(filepath.Join(base, "*")) // the pattern is sound
+	dirs, _ := fsx.Below(base, "*") // the pattern is sound
 	newest := time.Time{}
 	for _, dir := range dirs {
 		var run record.Run
