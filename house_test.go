@@ -121,7 +121,7 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/scripts":    {"collect", "internal/diag", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/spec/slice", "internal/vllm", "jobs", "jobs/tpu", "templates"},
 	"cmd/vtune/internal/backstage": {"cmd/vtune/internal/caller", "cmd/vtune/internal/handsfree", "cmd/vtune/internal/patience", "cmd/vtune/internal/tuning", "internal/agent", "internal/crew", "internal/diag", "internal/exam",
 		"internal/fsx", "internal/proc", "internal/record", "internal/worker", "jobs/local"},
-	"cmd/vtune/internal/verify": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/tuning", "internal/diag", "internal/fsx",
+	"cmd/vtune/internal/verify": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/refusal", "cmd/vtune/internal/tuning", "internal/diag", "internal/fsx",
 		"internal/record", "internal/search", "internal/spec", "internal/spec/word", "internal/verdict", "jobs"},
 	"cmd/vtune/internal/reading":        {"cmd/vtune/internal/depot", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "internal/diag", "internal/fsx", "internal/record", "internal/spec"},
 	"cmd/vtune/internal/live":           {"cmd/vtune/internal/caller", "cmd/vtune/internal/screen", "collect", "collect/doorbell", "internal/diag", "internal/fsx", "internal/record", "internal/report"},

@@ -151,6 +151,26 @@ func TestAFindingSaysWhatTheLongLoadSays(t *testing.T) {
 	}
 }
 
+// No file says on which site an imported run's server ran; the spec that is made of it says local, which is where somebody types this.
+func TestAnImportedRunIsNotVerifiedOnWhateverMachineThisIs(t *testing.T) {
+	dir := record.Dir(demo(t))
+	var run record.Run
+	if err := fsx.ReadJSON(dir.Run(), &run); err != nil {
+		t.Fatal(err)
+	}
+	run.Scheduler = "imported"
+	if err := fsx.PublishJSON(dir.Run(), run); err != nil {
+		t.Fatal(err)
+	}
+	_, err := verify.Of(t.Context(), world, string(dir), verify.Wish{Duration: time.Hour})
+	if diag.CodeOf(err) != diag.Usage || !strings.Contains(err.Error(), "was imported") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(filepath.Join(string(dir), "verify")); err == nil {
+		t.Error("a spec was written into it")
+	}
+}
+
 // What was checked is found again by the check's spec, whatever the base is called.
 func TestACheckThatIsOverIsToldAgain(t *testing.T) {
 	dir := demo(t)
