@@ -283,3 +283,12 @@ func TestAStatusRowCountsTheFailuresThatAreHeldAgainstTheWork(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A run's id is what its run.json says, which may be another's.
+func TestARunsIdMovesNoCursor(t *testing.T) {
+	run := aRun()
+	run.ID = "2026\x1b[31m\nwinner   s1-t1"
+	if got := Summary(run, record.State{Phase: record.PhaseOver}, "/runs/r", ""); !strings.HasPrefix(got, "run      2026 [31m winner s1-t1, over\n") {
+		t.Errorf("%q", got)
+	}
+}

@@ -14,7 +14,7 @@ import (
 // the run's directory, serve the winner's command line or nothing.
 func Summary(run record.Run, st record.State, dir, serve string) string {
 	s := &summary{}
-	s.line("run", "%s, %s", run.ID, standing(st))
+	s.line("run", "%s, %s", oneLine(run.ID), standing(st))
 	if st.ServerVersion != "" {
 		s.line("server", "vLLM %s", oneLine(st.ServerVersion))
 	}

@@ -14,7 +14,7 @@ import (
 func Status(w io.Writer, dir string, st record.State, seen map[string]collect.Seen) error {
 	fmt.Fprintf(w, "%s  %s", dir, st.Phase)
 	if st.ServerVersion != "" {
-		fmt.Fprintf(w, "  vLLM %s", st.ServerVersion)
+		fmt.Fprintf(w, "  vLLM %s", report.Plain(st.ServerVersion))
 	}
 	if st.Utilization > 0 {
 		fmt.Fprintf(w, "  gpu-memory-utilization %.2f", st.Utilization)
@@ -24,8 +24,8 @@ func Status(w io.Writer, dir string, st record.State, seen map[string]collect.Se
 	fmt.Fprintln(tw, "CELL\tPHASE\tTRY\tJOB\tSTATE\tNODE\tLOADS\tBEST FEASIBLE\tWHY NOT")
 	row := func(name string, phase record.WorkPhase, try, job, id, node string, loads int, best, why string) {
 		s := seen[job]
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", name, phase, OrDash(try), OrDash(id), OrDash(s.Word), OrDash(cmp.Or(node, s.Node)), loads,
-			OrDash(best), OrDash(cmp.Or(why, waitReason(s))))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", name, phase, OrDash(try), foreign(id), foreign(s.Word), foreign(cmp.Or(node, s.Node)), loads,
+			OrDash(best), foreign(cmp.Or(why, waitReason(s))))
 	}
 	other := func(name string, w record.WorkState) {
 		if a := w.Attempts; len(a) > 0 {
@@ -44,6 +44,9 @@ func Status(w io.Writer, dir string, st record.State, seen map[string]collect.Se
 	_, err := fmt.Fprintf(w, "\n%s\n", report.Progress(st))
 	return err
 }
+
+// foreign is what a node, a server or a scheduler said, as one cell of a table.
+func foreign(s string) string { return OrDash(report.Plain(s)) }
 
 // feasible is an observation as one cell of a table: what was reached at which rate, and the latency it cost.
 func feasible(o *record.Observation) string {
