@@ -116,7 +116,7 @@ func (j Job) Alone(ctx context.Context, patience time.Duration) (bool, error) {
 
 // Rivals are what other cells are known to hold, as their agents have told.
 func Rivals(dir record.Dir, cell string) []record.Feasible {
-	told, err := filepath.Glob(filepath.Join(dir.Bests(), "*.json"))
+	told, err := fsx.Below(dir.Bests(), "*.json")
 	if err != nil {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 // Kube are the values of a Kubernetes manifest that differ from winner to winner.
 type Kube struct {
 	Name         string // of the Deployment and the Service
+	Run          string // the run's id as a label may have it
 	Image        string
 	Args         []string          // of vllm serve; a dollar sign is doubled, since Kubernetes expands $(NAME)
 	Environment  map[string]string // the same
@@ -44,7 +45,7 @@ func (k Kube) StartTries() int { return (k.StartSeconds + probePeriod - 1) / pro
 // SampleKube has everything that a manifest can have.
 func SampleKube() Kube {
 	return Kube{
-		Name: "vllm-1", Image: "vllm/vllm-openai:v0", Args: []string{"model"}, Environment: map[string]string{"A": "b"}, Secret: "vllm-1", Secrets: []Secret{{"HF_TOKEN", true}},
+		Name: "vllm-1", Run: "1", Image: "vllm/vllm-openai:v0", Args: []string{"model"}, Environment: map[string]string{"A": "b"}, Secret: "vllm-1", Secrets: []Secret{{"HF_TOKEN", true}},
 		Resource: "nvidia.com/gpu", Accelerators: 1, CPUs: 1, MemoryMB: 1, NodeSelector: map[string]string{"a": "b"}, StartSeconds: 600, Models: "/models",
 	}
 }
@@ -52,7 +53,7 @@ func SampleKube() Kube {
 // Manifest are the winner's values for Kubernetes. image replaces the one of the version that was measured. What one Deployment cannot be is
 // an error that says so.
 func Manifest(w Winner, s *spec.Spec, image string) (Kube, error) {
-	k := Kube{Name: kubeName(w.Run.ID), Image: image, Models: w.DownloadDir, CPUs: w.Resources.CPUs, MemoryMB: w.Resources.MemMB}
+	k := Kube{Name: kubeName(w.Run.ID), Run: kubeLabel(w.Run.ID), Image: image, Models: w.DownloadDir, CPUs: w.Resources.CPUs, MemoryMB: w.Resources.MemMB}
 	if w.Resources.Nodes > 1 {
 		return k, severalNodes(fmt.Sprintf("%d nodes with %d GPUs each", w.Resources.Nodes, w.Resources.GPUs))
 	}
@@ -111,6 +112,14 @@ var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 func kubeName(run string) string {
 	name := "vllm-" + strings.Trim(notInName.ReplaceAllString(strings.ToLower(run), "-"), "-")
 	return strings.TrimRight(name[:min(len(name), 63)], "-")
+}
+
+var notInLabel = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// kubeLabel is a label's value. The id of an imported run has its folder's name, which may be any.
+func kubeLabel(run string) string {
+	value := notInLabel.ReplaceAllString(run, "-")
+	return strings.Trim(value[max(len(value)-63, 0):], "._-") // the end tells runs apart
 }
 
 var (

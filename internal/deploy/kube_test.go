@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -80,5 +81,23 @@ func TestSecretsAreReferences(t *testing.T) {
 	k, err := deploy.Manifest(w, &spec.Spec{}, "")
 	if err != nil || len(k.Secrets) != 2 || k.Secrets[0] != (deploy.Secret{Name: "HF_TOKEN"}) {
 		t.Errorf("%+v, %v", k.Secrets, err)
+	}
+}
+
+// Kubernetes refuses a manifest with any other value of a label; an imported run is called as its folder is.
+func TestARunsIdIsALabel(t *testing.T) {
+	label := regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
+	for id, want := range map[string]string{
+		"2026_11_23_10_30-abcdef01":                    "2026_11_23_10_30-abcdef01",
+		"alte läufe (1)-30e7ab68":                      "alte-l-ufe-1--30e7ab68",
+		strings.Repeat("long_", 20) + "-imported-0a1b": "ong_long_long_long_long_long_long_long_long_long_-imported-0a1b",
+		"_\n: x-0": "x-0",
+	} {
+		w := winner("m")
+		w.Run.ID = id
+		k, err := deploy.Manifest(w, &spec.Spec{}, "")
+		if err != nil || k.Run != want || !label.MatchString(k.Run) {
+			t.Errorf("%q: %q, want %q; %v", id, k.Run, want, err)
+		}
 	}
 }

@@ -207,3 +207,23 @@ func TestOfManyOnlyOneTakesADeadOwnersLease(t *testing.T) {
 		t.Errorf("%d of 8 took it", got.Load())
 	}
 }
+
+func TestAFolderOfAnyNameIsSearchedAndIsNoPattern(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), `a[1] *?\b`)
+	other := filepath.Join(filepath.Dir(dir), "a1 xyb")
+	for _, d := range []string{dir, other} {
+		if err := os.MkdirAll(filepath.Join(d, "jobs", "1"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(d, "jobs", "1", "intent.json"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := Below(dir, "jobs/*/intent.json")
+	if want := filepath.Join(dir, "jobs", "1", "intent.json"); err != nil || len(found) != 1 || found[0] != want {
+		t.Errorf("%q, %v, want %q", found, err, want)
+	}
+	if found, err := Below(filepath.Join(dir, "nowhere"), "*"); err != nil || len(found) != 0 {
+		t.Errorf("%q, %v", found, err)
+	}
+}

@@ -25,6 +25,6 @@ Without -o the page is RUN/report.html, and its path is printed; the other forma
 		},
 	}
 	c.Flags().StringVar(&format, "format", telling.HTML, "html, text, markdown, json or csv")
-	c.Flags().StringVarP(&output, "output", "o", "", "file to write to; - for standard output")
+	c.Flags().StringVarP(&output, "output", "o", "", "file to write; - is stdout")
 	return c
 }

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
 
+	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/internal/report"
 )
@@ -58,7 +58,7 @@ func logsOf(dir record.Dir, c record.CellState) (names []string) {
 	}
 	last := c.Attempts[len(c.Attempts)-1]
 	attempt := dir.Attempt(record.KindCell, c.ID, last.Attempt)
-	loads, _ := filepath.Glob(filepath.Join(string(attempt), "bench-*.log")) // fails only for a pattern that is none
+	loads, _ := fsx.Below(string(attempt), "bench-*.log") // fails only for a pattern that is none
 	slices.Sort(loads)
 	candidates := []string{attempt.ServerLog()}
 	if n := len(loads); n > 0 {

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 
 	"vtune/internal/fsx"
 	"vtune/internal/record"
@@ -52,7 +51,7 @@ func (p *Pool) budget() (jobs.Budget, error) {
 		return jobs.Budget{}, err
 	}
 	b := jobs.Budget{ChipHours: a.ChipHours}
-	asked, err := filepath.Glob(p.Dir.Resource("*"))
+	asked, err := fsx.Below(string(p.Dir), p.Dir.Rel(p.Dir.Resource("*")))
 	if err != nil {
 		return b, err
 	}

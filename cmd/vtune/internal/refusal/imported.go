@@ -17,7 +17,7 @@ func Imported(run record.Run, dir record.Dir, program string) error {
 	if run.Scheduler != Of {
 		return nil
 	}
-	return diag.Wrap(fmt.Errorf("run %s was imported: it has no jobs to submit, collect, repeat or cancel", dir), diag.Usage,
+	return diag.Wrap(fmt.Errorf("run %s was imported: it has no jobs to submit, collect, repeat or cancel, and no site to verify it on", dir), diag.Usage,
 		fmt.Sprintf("%s status %s shows it; to measure, submit a spec: %s has what was known of it", program, dir, dir.Spec()))
 }
 

@@ -34,8 +34,11 @@ func Report(r *reading.Run, format, file string, out io.Writer) error {
 	if path == "" {
 		path = r.Dir.Report()
 	}
-	if err := fsx.Publish(path, data, 0o644); err != nil {
-		if file == "" && errors.Is(err, fs.ErrPermission) {
+	if err := fsx.Deliver(path, data, 0o644); err != nil {
+		switch {
+		case file != "":
+			return diag.Wrap(err, diag.Usage, "name a file that can be written with -o")
+		case errors.Is(err, fs.ErrPermission):
 			return diag.Wrap(err, diag.Usage, "somebody else's run: name a file with -o, or print it with -o -")
 		}
 		return err

@@ -170,7 +170,7 @@ func capabilities(ctx context.Context, w World, s *spec.Spec, r Request) (jobs.C
 // unfinished finds the newest run of the same spec that is neither over nor cancelled: typing submit twice must not cost twice.
 func unfinished(base string, source []byte) (found string, ok bool) {
 	sum := sha256.Sum256(source)
-	dirs, _ := filepath.Glob(filepath.Join(base, "*"))
+	dirs, _ := fsx.Below(base, "*") // the pattern is sound
 	newest := time.Time{}
 	for _, d := range dirs {
 		dir := record.Dir(d)

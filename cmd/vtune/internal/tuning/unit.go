@@ -19,7 +19,7 @@ type outUnit struct {
 // recorded are the units that were acknowledged. An allocation is known by id and name: a controller that lost its last seconds gives
 // the same ids again.
 func (t *Tuning) recorded() ([]outUnit, error) {
-	intents, err := filepath.Glob(filepath.Join(t.Dir.Jobs(), "*", "intent.json"))
+	intents, err := fsx.Below(t.Dir.Jobs(), "*/intent.json")
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"vtune/cmd/vtune/internal/ending"
 	"vtune/cmd/vtune/internal/reading"
+	"vtune/cmd/vtune/internal/refusal"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/diag"
 	"vtune/internal/fsx"
@@ -59,6 +60,9 @@ func Of(ctx context.Context, w tuning.World, path string, wish Wish) (*Claim, er
 	}
 	r, err := reading.Open(ctx, w, path)
 	if err != nil {
+		return nil, err
+	}
+	if err := refusal.Imported(r.Run, r.Dir, w.Program); err != nil { // its spec says local, and whoever measured it was somewhere
 		return nil, err
 	}
 	if r.State.Best == nil {
@@ -170,7 +174,7 @@ func (c *Claim) Before(ctx context.Context, w tuning.World) (f Finding, over boo
 		return f, false
 	}
 	sum := sha256.Sum256(c.source)
-	dirs, _ := filepath.Glob(filepath.Join(base, "*")) // the pattern is sound
+	dirs, _ := fsx.Below(base, "*") // the pattern is sound
 	newest := time.Time{}
 	for _, dir := range dirs {
 		var run record.Run

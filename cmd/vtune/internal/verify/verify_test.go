@@ -1,6 +1,8 @@
 package verify_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/cmd/vtune/internal/verify"
 	"vtune/internal/diag"
+	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/internal/spec"
 )
@@ -20,7 +23,7 @@ var world = tuning.World{Now: time.Now, Program: "vtune", Err: io.Discard}
 // demo is a copy of the recorded run, whose effective spec is changed.
 func demo(t *testing.T, change ...string) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "auto-benchmark", "2026_01_01_10_00")
+	dir := filepath.Join(t.TempDir(), "a [1]*", "auto-benchmark", "2026_01_01_10_00")
 	if err := os.CopyFS(dir, os.DirFS("../../../../testdata/runs/demo")); err != nil {
 		t.Fatal(err)
 	}
@@ -145,5 +148,48 @@ func TestAFindingSaysWhatTheLongLoadSays(t *testing.T) {
 		if v := test.st.Cells[0].Observations[0].Verdict; v != record.Invalid && !strings.Contains(b.String(), "7100.0 ms (7000.0 to 7200.0)") {
 			t.Errorf("no latency:\n%s", b.String())
 		}
+	}
+}
+
+// No file says on which site an imported run's server ran; the spec that is made of it says local, which is where somebody types this.
+func TestAnImportedRunIsNotVerifiedOnWhateverMachineThisIs(t *testing.T) {
+	dir := record.Dir(demo(t))
+	var run record.Run
+	if err := fsx.ReadJSON(dir.Run(), &run); err != nil {
+		t.Fatal(err)
+	}
+	run.Scheduler = "imported"
+	if err := fsx.PublishJSON(dir.Run(), run); err != nil {
+		t.Fatal(err)
+	}
+	_, err := verify.Of(t.Context(), world, string(dir), verify.Wish{Duration: time.Hour})
+	if diag.CodeOf(err) != diag.Usage || !strings.Contains(err.Error(), "was imported") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(filepath.Join(string(dir), "verify")); err == nil {
+		t.Error("a spec was written into it")
+	}
+}
+
+// What was checked is found again by the check's spec, whatever the base is called.
+func TestACheckThatIsOverIsToldAgain(t *testing.T) {
+	dir := demo(t)
+	c := of(t, dir, verify.Wish{Duration: time.Hour})
+	if _, over := c.Before(t.Context(), world); over {
+		t.Error("nothing was checked yet")
+	}
+	source, err := os.ReadFile(c.SpecFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := record.Dir(filepath.Join(filepath.Dir(dir), "2026_01_01_12_00"))
+	if err := os.CopyFS(string(check), os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := fsx.PublishJSON(check.Run(), record.Run{SpecSHA256: fmt.Sprintf("%x", sha256.Sum256(source)), Created: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if f, over := c.Before(t.Context(), world); !over || f.Run != string(check) {
+		t.Errorf("%+v, %v", f, over)
 	}
 }
