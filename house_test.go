@@ -115,7 +115,7 @@ var edges = map[string][]string{
 	"cmd/vtune/internal/refusal":  {"internal/diag", "internal/record", "internal/spec", "internal/spec/sites", "jobs"},
 	"cmd/vtune/internal/secrets":  {"internal/diag", "internal/shell", "internal/spec"},
 	"cmd/vtune/internal/batch": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/tuning", "internal/batchfile", "internal/bucket", "internal/diag", "internal/fsx",
-		"internal/mirror/names", "internal/record", "internal/spec", "internal/spec/autotune", "internal/spec/sites", "internal/spec/word"},
+		"internal/mirror/names", "internal/record", "internal/report", "internal/spec", "internal/spec/autotune", "internal/spec/sites", "internal/spec/word"},
 	"cmd/vtune/internal/afterwards": {"cmd/vtune/internal/telling", "cmd/vtune/internal/caller", "cmd/vtune/internal/importing", "cmd/vtune/internal/reading", "cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "cmd/vtune/internal/winner", "internal/compare", "internal/diag", "internal/fsx"},
 	"cmd/vtune/internal/caller":     {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
 	"cmd/vtune/internal/scripts":    {"collect", "internal/diag", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/spec/slice", "internal/vllm", "jobs", "jobs/tpu", "templates"},

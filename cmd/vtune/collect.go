@@ -95,17 +95,21 @@ func (a *app) collect(ctx context.Context, t *tuning.Tuning, watch bool, grace t
 	}
 	lines := screen.NewProgress(a.Err)
 	show := collect.Report{Event: lines.Event, Pass: lines.Pass}
+	watching, leave := ctx, func() {}
 	if view := a.view(t, a.Err); view.Possible() {
 		var v *live.View
-		ctx, v = live.Open(ctx, view)
-		defer v.Close()
+		watching, v = live.Open(ctx, view)
+		leave = v.Close
 		show = collect.Report{Event: v.Event, Pass: v.Pass}
 	}
-	st, err := col.Watch(ctx, pace, show)
-	if cause := context.Cause(ctx); errors.Is(cause, tuning.ErrTakenOver) {
+	defer leave()
+	st, err := col.Watch(watching, pace, show)
+	interrupted, cause := watching.Err() != nil, context.Cause(watching)
+	leave() // whoever leaves a view of a run that is over must not end what tells of it
+	if errors.Is(cause, tuning.ErrTakenOver) {
 		return st, cause
 	}
-	if ctx.Err() != nil {
+	if interrupted {
 		return st, diag.Wrap(errInterrupted, diag.Interrupted,
 			fmt.Sprintf("the jobs go on; %s collect --watch %s goes on watching, %s cancel %s ends them", a.Program, t.Place(), a.Program, t.Place()))
 	}

@@ -177,6 +177,27 @@ func TestATerminalIsGivenBackToWhoeverEndsTheWatch(t *testing.T) {
 	})
 }
 
+// A view is left by a key. That of a run which is over must not end the command that tells of it, which is run once.
+func TestWhoLeavesTheViewDoesNotEndTheCommandThatTells(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../../testdata/runs/demo")); err != nil {
+		t.Fatal(err)
+	}
+	const command = `echo it begins; until test -e "$VTUNE_RUN/go"; do sleep 0.02; done; echo it ends`
+	p := sits(t, nil, filepath.Join(programs, "vtune"), "collect", "--watch", "--on-done", command, dir)
+	p.sees("it begins", 1)
+	if p.types("q"); strings.Count(p.screen(), opened) != strings.Count(p.screen(), "\x1b[?1049l") {
+		t.Errorf("the view is open still:\n%q", p.screen())
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.sees("it ends", 1)
+	p.leaves(0)
+	p.sees("winner   max_num_seqs 16", 1)
+}
+
 func TestPlainLinesHaveNoEscapeSequence(t *testing.T) {
 	t.Parallel()
 	for name, how := range map[string]struct{ env, flag string }{"NO_COLOR": {env: "NO_COLOR=1"}, "dumb": {env: "TERM=dumb"}, "plain": {flag: "--plain"}} {

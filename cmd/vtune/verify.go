@@ -52,6 +52,7 @@ func newVerify(a *app) *cobra.Command {
 	c.Flags().BoolVar(&asJSON, "json", false, "print the finding as JSON")
 	submitFlags(c, &r)
 	graceFlag(c, &grace)
+	plainFlag(c, a)
 	patienceFlag(c, a, 5*time.Minute)
 	notifyFlags(c, &wish)
 	return c

@@ -128,7 +128,7 @@ func observationColumns() []Column {
 	return []Column{
 		of("attempt", "of the job, from 1", func(o *record.Observation) string { return strconv.Itoa(o.Attempt) }),
 		of("seq", "number of the observation in its attempt, from 1", func(o *record.Observation) string { return strconv.Itoa(o.Seq) }),
-		of("purpose", "bound, explore or confirm; empty under auto_tune", func(o *record.Observation) string { return text(string(o.Load.Purpose)) }),
+		of("purpose", "bound, explore, confirm or verify; empty under auto_tune", func(o *record.Observation) string { return text(string(o.Load.Purpose)) }),
 		of("request_rate_req_per_s", "offered; inf: all at once", func(o *record.Observation) string { return o.Load.Rate.String() }),
 		of("requests_most", "that the run might send", func(o *record.Observation) string { return strconv.Itoa(o.Load.Requests) }),
 		of("let_in", "requests that a queue in the client let into the server at once; 0: all", func(o *record.Observation) string { return strconv.Itoa(o.Load.LetIn) }),

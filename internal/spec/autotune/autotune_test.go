@@ -187,6 +187,8 @@ func TestWhatAScriptMayNotSayIsAProblemAtItsPlace(t *testing.T) {
 		{"a command in another variable", "X=$(date)\nMODEL=m-$X\n", "a.sh:2:9: MODEL: $X is the output of a command, only known when the script runs"},
 		{"an unset variable", "BASE=$NOWHERE/x\n", "a.sh:1:6: BASE: $NOWHERE is set neither in the file before this nor in the environment"},
 		{"a condition", "TP=1\nif [ -e x ]; then TP=2; fi\n", "a.sh:2:19: TP: is assigned under a condition, in a loop or in a function"},
+		{"unset under a condition", "TP=2\nif [ -e x ]; then unset OTHER TP; fi\n", "a.sh:2:31: TP: is unset under a condition, in a loop or in a function"},
+		{"unset in a function", "TP=2\nclean() { unset -v TP; }\n", "a.sh:2:20: TP: is unset under a condition, in a loop or in a function"},
 		{"two of them", "TP=$(a)\nMODEL=$(b)\n", "a.sh:1:4: TP: is the output of a command, only known when the script runs\na.sh:2:7: MODEL: is the output of a command, only known when the script runs"},
 		{"no number", "\nTP=two\n", `a.sh:2:1: TP: wants a whole number, got the text "two"`},
 		{"a bad item", "NUM_SEQS_LIST='1 x'\n", `a.sh:1:1: NUM_SEQS_LIST[1]: wants a whole number, got the text "x"`},

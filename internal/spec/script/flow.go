@@ -147,8 +147,8 @@ func (e *evaluator) forget(c syntax.Node) {
 	if c == nil {
 		return
 	}
-	unknown := func(name string, pos syntax.Pos) {
-		v := at(pos, Variable{Unknown: "is assigned under a condition, in a loop or in a function"})
+	unknown := func(name string, pos syntax.Pos, what string) {
+		v := at(pos, Variable{Unknown: "is " + what + " under a condition, in a loop or in a function"})
 		v.Exported = e.set[name].Exported
 		e.set[name] = v
 	}
@@ -157,19 +157,28 @@ func (e *evaluator) forget(c syntax.Node) {
 		case *syntax.DeclClause:
 			return n.Variant.Value != "local"
 		case *syntax.CallExpr:
-			if len(n.Args) > 0 {
+			switch {
+			case len(n.Args) == 0:
+				return true
+			case n.Args[0].Lit() == "unset":
+				for _, w := range n.Args[1:] {
+					if _, set := e.lookUp(w.Lit()); set {
+						unknown(w.Lit(), w.Pos(), "unset")
+					}
+				}
+			default:
 				e.builtin(n)
 			}
-			return len(n.Args) == 0
+			return false
 		case *syntax.Subshell, *syntax.CmdSubst:
 			return false
 		case *syntax.BinaryArithm:
 			if n.Op >= syntax.Assgn {
-				unknown(e.source(n.X), n.Pos())
+				unknown(e.source(n.X), n.Pos(), "assigned")
 			}
 		case *syntax.UnaryArithm:
 			if n.Op == syntax.Inc || n.Op == syntax.Dec {
-				unknown(e.source(n.X), n.Pos())
+				unknown(e.source(n.X), n.Pos(), "assigned")
 			}
 		case *syntax.Assign:
 			if n.Name == nil || n.Naked {
@@ -183,7 +192,7 @@ func (e *evaluator) forget(c syntax.Node) {
 				e.set[n.Name.Value] = old
 				return true
 			}
-			unknown(n.Name.Value, n.Pos())
+			unknown(n.Name.Value, n.Pos(), "assigned")
 		}
 		return true
 	})

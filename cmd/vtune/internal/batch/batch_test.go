@@ -396,6 +396,7 @@ func TestWhatTheFileSaysOfAnEntryThatIsDoneHasItsExitCode(t *testing.T) {
 		{"SUCCESS", "hash:x\nbest_max_num_seqs: 8, best_num_batched_tokens: 64, best_throughput: 1", diag.OK},
 		{"SUCCESS", "best_max_num_seqs: 0, best_num_batched_tokens: 0, best_throughput: 0", diag.Infeasible},
 		{"SUCCESS", "max_num_seqs: 8, max_num_batched_tokens: 64 failed: out-of-memory: x\nbest_max_num_seqs: 8, ", diag.FailedCells},
+		{"SUCCESS", "max_num_seqs: 8, max_num_batched_tokens: 64, request_rate: 1, \nbest_max_num_seqs: 8, profile not saved: the profile failed: boom", diag.OK},
 		{"FAILURE", "", diag.NoAnswer},
 		{"WARNING_NO_RESULT_FILE", "", diag.NoAnswer},
 		{"", "", diag.Unfinished},
@@ -409,6 +410,17 @@ func TestWhatTheFileSaysOfAnEntryThatIsDoneHasItsExitCode(t *testing.T) {
 	}
 	if got := Worst([]Line{{Code: diag.Code(77)}}); got != diag.Internal {
 		t.Errorf("an unknown code gives %d", got)
+	}
+}
+
+func TestWhatAFileSaysOfItsEntriesMovesNoCursor(t *testing.T) {
+	const evil = "x\x1b[31m\ny"
+	var b strings.Builder
+	if err := Summary(&b, []Line{{Entry: 1, Outcome: batchfile.Outcome{RunID: evil, Status: evil}, Error: evil}}); err != nil {
+		t.Fatal(err)
+	}
+	if text := b.String(); strings.Contains(text, "\x1b") || strings.Count(text, "\n") != 3 {
+		t.Errorf("%q", text)
 	}
 }
 

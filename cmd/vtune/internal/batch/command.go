@@ -10,6 +10,7 @@ import (
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/internal/bucket"
 	"vtune/internal/diag"
+	"vtune/internal/report"
 	"vtune/internal/spec/autotune"
 	"vtune/internal/spec/sites"
 )
@@ -51,7 +52,7 @@ func Command(ctx context.Context, who caller.Caller, o Options, h Hands) error {
 		return err
 	}
 	if o.DryRun {
-		return show(b, who, h)
+		return show(b, who, h, o.JSON)
 	}
 	lines, err := b.Do(ctx)
 	if err != nil {
@@ -94,16 +95,30 @@ func reachable(ctx context.Context, url string, who caller.Caller) error {
 	return err
 }
 
-func show(b *Batch, who caller.Caller, h Hands) error {
+// planned is what a dry run has to say of an entry.
+type planned struct {
+	Entry  int    `json:"entry"`
+	Action Action `json:"action"`
+	RunID  string `json:"run_id,omitempty"`
+}
+
+func show(b *Batch, who caller.Caller, h Hands, asJSON bool) error {
+	all := []planned{}
 	for _, it := range b.Items {
-		fmt.Fprintf(who.Out, "entry %d: %s", it.Entry, it.Action)
-		if it.outcome.RunID != "" {
-			fmt.Fprintf(who.Out, " (run %s)", it.outcome.RunID)
-		}
-		fmt.Fprintln(who.Out)
+		all = append(all, planned{it.Entry, it.Action, it.outcome.RunID})
 		for _, w := range it.Warnings {
 			fmt.Fprintf(who.Err, "%d: note: %s\n", it.Entry, w)
 		}
+	}
+	if asJSON {
+		return who.PrintJSON(all)
+	}
+	for _, it := range b.Items {
+		fmt.Fprintf(who.Out, "entry %d: %s", it.Entry, it.Action)
+		if it.outcome.RunID != "" {
+			fmt.Fprintf(who.Out, " (run %s)", report.Plain(it.outcome.RunID))
+		}
+		fmt.Fprintln(who.Out)
 		if it.Action == Submit {
 			if err := h.Show(it.Spec); err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -12,6 +13,7 @@ import (
 	"vtune/internal/batchfile"
 	"vtune/internal/diag"
 	"vtune/internal/record"
+	"vtune/internal/report"
 )
 
 // Line is how an entry came out.
@@ -50,6 +52,9 @@ func winner(st record.State) string {
 		st.Best.Cell.MaxNumSeqs, st.Best.Cell.MaxNumBatchedTokens, st.Best.Observation.Metrics.RequestThroughput)
 }
 
+// failedCell is the row of a cell that failed; another may say in its own words that something failed.
+var failedCell = regexp.MustCompile(`(?m)^max_num_seqs: *\d+, max_num_batched_tokens: *\d+ failed: `)
+
 // codeOf is the exit code of an outcome that stands in the file, whose run may be gone: what its result.txt says.
 func codeOf(o batchfile.Outcome) diag.Code {
 	switch {
@@ -59,7 +64,7 @@ func codeOf(o batchfile.Outcome) diag.Code {
 		return diag.NoAnswer
 	case strings.Contains(o.Results, "best_max_num_seqs: 0,"):
 		return diag.Infeasible
-	case strings.Contains(o.Results, " failed: "):
+	case failedCell.MatchString(o.Results):
 		return diag.FailedCells
 	}
 	return diag.OK
@@ -91,12 +96,12 @@ func Summary(w io.Writer, lines []Line) error {
 	fmt.Fprintln(t, "ENTRY\tSTATUS\tRUN\tANSWER")
 	count := map[string]int{}
 	for _, l := range lines {
-		status := l.Status
+		status := report.Plain(l.Status) // it stands in a file, which may be another's
 		if status == "" {
 			status = "unfinished"
 		}
 		count[status]++
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", l.Entry, status, orDash(l.RunID), answer(l))
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", l.Entry, status, orDash(report.Plain(l.RunID)), answer(l))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -109,7 +114,7 @@ func Summary(w io.Writer, lines []Line) error {
 func answer(l Line) string {
 	switch {
 	case l.Error != "":
-		return "error: " + l.Error
+		return "error: " + report.Plain(l.Error)
 	case l.Winner != "":
 		return l.Winner
 	case l.Code == diag.Infeasible:

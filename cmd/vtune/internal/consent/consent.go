@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -31,6 +32,10 @@ func WorstCase(w io.Writer, s *spec.Spec, p record.Plan) error {
 
 // Agree has a person at a terminal agree to what the run may cost; whoever is none says it by a flag or in the spec.
 func Agree(t *tuning.Tuning, r tuning.Request, in io.Reader, say io.Writer) error {
+	// No comparison would stop at it, and so what nobody agreed to would be spent.
+	if !(r.ChipHours >= 0) || math.IsInf(r.ChipHours, 0) {
+		return diag.Errorf(diag.Usage, "--max-chip-hours is %g: it is a number from 0", r.ChipHours)
+	}
 	pool := t.Pool()
 	if pool == nil {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -55,8 +56,8 @@ type Claim struct {
 
 // Of reads the claim of the run at path, and writes the spec of the run that checks it.
 func Of(ctx context.Context, w tuning.World, path string, wish Wish) (*Claim, error) {
-	if wish.Rate < 0 || wish.Duration <= 0 {
-		return nil, diag.Errorf(diag.Usage, "--rate and --duration must be positive")
+	if !(wish.Rate >= 0) || math.IsInf(wish.Rate, 0) || wish.Duration < time.Second || wish.Duration > 24*time.Hour {
+		return nil, diag.Errorf(diag.Usage, "--rate must be a positive number, and --duration from 1s to 24h")
 	}
 	r, err := reading.Open(ctx, w, path)
 	if err != nil {

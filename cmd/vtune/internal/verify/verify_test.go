@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,8 +92,11 @@ func TestWhatCannotBeCheckedIsRefused(t *testing.T) {
 		code      diag.Code
 		says      string
 	}{
-		{"no time", demo(t), verify.Wish{}, diag.Usage, "must be positive"},
-		{"a rate below nothing", demo(t), verify.Wish{Rate: -1, Duration: time.Hour}, diag.Usage, "must be positive"},
+		{"no time", demo(t), verify.Wish{}, diag.Usage, "from 1s to 24h"},
+		{"too long", demo(t), verify.Wish{Duration: 25 * time.Hour}, diag.Usage, "from 1s to 24h"},
+		{"a rate below nothing", demo(t), verify.Wish{Rate: -1, Duration: time.Hour}, diag.Usage, "positive number"},
+		{"no rate", demo(t), verify.Wish{Rate: math.NaN(), Duration: time.Hour}, diag.Usage, "positive number"},
+		{"all at once", demo(t), verify.Wish{Rate: math.Inf(1), Duration: time.Hour}, diag.Usage, "positive number"},
 		{"a load longer than its job", demo(t, `time: "" `, "time: \"20\""), verify.Wish{Duration: 20 * time.Minute}, diag.Usage, "does not fit into a job of 1200 s"},
 		{"a run without a winner", nothing, verify.Wish{Duration: time.Hour}, diag.Unfinished, "no winner to verify"},
 	} {
