@@ -1,10 +1,14 @@
 package vtune_test
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
+	"go/format"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -36,6 +40,30 @@ func TestTheLinterKnowsTheHouse(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the linter's rules (-want +got), to be made anew with: go test . -run Linter -update\n%s", diff)
+	}
+}
+
+// gofumpt, which is stricter, takes minutes to be compiled: make check-lint has it.
+func TestFilesAreFormatted(t *testing.T) {
+	if err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && len(path) > 1 && strings.HasPrefix(d.Name(), "."): // what make keeps in .cache is nobody's source
+			return filepath.SkipDir
+		case d.IsDir() || filepath.Ext(path) != ".go":
+			return nil
+		}
+		src, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if want, err := format.Source(src); err != nil || !bytes.Equal(src, want) {
+			t.Errorf("%s is not as gofmt writes it (%v)", path, err)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -25,7 +25,7 @@ type Config struct {
 	// is shared. What cannot be reached now is tried again at the next pass.
 	Pull, Push func(context.Context) error
 	Now        func() time.Time
-	Serve      answers.Serve // for report.html
+	Serve      answers.Serve // for report.html; nil: none is written
 	// Self is the job in which this collector runs, which it does not end; empty: a person's.
 	Self string
 	// Grace is how long a job may be over (or unknown) at the scheduler before its missing result is given up.

@@ -49,6 +49,15 @@ func TestARunWithoutMishapsIsOverAndHasAWinner(t *testing.T) {
 	}
 }
 
+func TestTheScriptsWinnerIsNotProfiledWhereNoneIsWanted(t *testing.T) {
+	w := newWorld(t, []int{8}, []int{256}, 500)
+	w.plan.Profile = record.ProfileNone
+	w.must(fsx.PublishJSON(w.dir.Plan(), w.plan))
+	if st := w.finish(w.collector()); st.Best == nil || st.Profile.Phase != record.WorkSkipped || len(w.follow) > 0 {
+		t.Errorf("profile %+v, follow-ups %v", st.Profile, w.follow)
+	}
+}
+
 // Whatever is lost, cut off or repeated on the way, the answer is the one of an undisturbed run, and the state that one
 // collector kept up to date is the state that another one derives from nothing.
 func TestMishapsChangeTheWayAndNotTheAnswer(t *testing.T) {

@@ -31,11 +31,15 @@ const probeSteps = 9
 // autoTuneCounts follow facts that hold for the script's procedure: a start for each probe step, each cell and the profile; one inf run
 // a cell, then a walk down from int(T)+1. Expected assumes that the probe passes at once and that a limit is met at three
 // quarters of the throughput; worst that the probe passes last and that no cell ever meets the limit (but one does, or there
-// would be no profile).
+// would be no profile, which the script always makes and a spec may leave out).
 func autoTuneCounts(s *spec.Spec, cells int, throughput float64) record.Counts {
+	profile := 1
+	if s.Profile.With == string(record.ProfileNone) {
+		profile = 0
+	}
 	c := record.Counts{
-		ServerStarts:      record.Range{Expected: 1 + cells + 1, Worst: probeSteps + cells + 1},
-		BenchmarkRuns:     record.Range{Expected: cells + 1, Worst: cells + 1},
+		ServerStarts:      record.Range{Expected: 1 + cells + profile, Worst: probeSteps + cells + profile},
+		BenchmarkRuns:     record.Range{Expected: cells + profile, Worst: cells + profile},
 		AssumedThroughput: throughput,
 	}
 	if len(s.Limits) == 0 {

@@ -47,8 +47,11 @@ func Plan(s *spec.Spec, o Options) record.Plan {
 	probe := Job(s, record.KindProbe, "", 1)
 	first := record.Unit{ID: probe.ID, Jobs: []record.Job{probe}}
 	work := servers(s, p.Cells)
+	if with := record.Profiling(s.Profile.With); s.Method == spec.MethodVtune || with == record.ProfileNone {
+		p.Profile = with
+	}
 	if s.Method == spec.MethodVtune {
-		p.Profile, p.RepeatOutliers = record.Profiling(s.Profile.With), s.Outliers == "repeat"
+		p.RepeatOutliers = s.Outliers == "repeat"
 		var rider record.Job
 		rider, work = takeFirst(work, cellOf(p, probe))
 		if first.Riders = []record.Job{rider}; p.Policy.Verify.Utilization > 0 {

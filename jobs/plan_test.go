@@ -107,6 +107,20 @@ func TestCountsAreTheScripts(t *testing.T) {
 	}
 }
 
+func TestTheScriptProfilesInAStartOfItsOwnUnlessNoneIsWanted(t *testing.T) {
+	for with, want := range map[string]record.Profiling{"": "", "own-start": "", "none": record.ProfileNone} {
+		s := grid([]int{8, 32}, []int{256, 1024})
+		s.Profile.With = with
+		p, work := Plan(s, Options{}), 4
+		if want == "" {
+			work++
+		}
+		if p.Profile != want || p.Counts.ServerStarts.Expected != 1+work || p.Counts.BenchmarkRuns.Worst != work {
+			t.Errorf("%q: %q, %+v", with, p.Profile, p.Counts)
+		}
+	}
+}
+
 func TestTheProbeStartsWithTheLargestValues(t *testing.T) {
 	s := grid([]int{256, 128}, []int{2048, 512})
 	p := Plan(s, Options{})

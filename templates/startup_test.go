@@ -283,7 +283,7 @@ func TestAMachineFetchesItsAgentAndRunsTheWorker(t *testing.T) {
 	if log := m.read(m.dir("worker.log")); log != "output\n"+m.URL+"\n" {
 		t.Errorf("worker.log: %q", log)
 	}
-	for _, name := range []string{"", "worker.log", "machine"} {
+	for _, name := range []string{"", "worker.log", "machine-work"} {
 		if info, err := os.Stat(m.dir(name)); err != nil || info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%q: %v, %v", name, info.Mode(), err)
 		}
@@ -379,7 +379,7 @@ func TestAMachineThatIsStartedAgainGoesOn(t *testing.T) {
 	m.mustBoot()
 	m.awaitFile("args")
 	deadline := m.read(m.dir("deadline"))
-	again := exec.Command("timeout", "20", "/bin/bash", m.dir("machine"), "work") // as the script begins it, twice at once
+	again := exec.Command("timeout", "20", "/bin/bash", m.dir("machine-work"), "work") // as the script begins it, twice at once
 	again.Env = m.env
 	if out, err := again.CombinedOutput(); err != nil || m.read(m.dir("boots")) != "1\n" {
 		t.Errorf("a second worker beside the first: %v: %s, boots %s", err, out, m.read(m.dir("boots")))
@@ -437,6 +437,23 @@ func TestWhereSystemdRunsItKeepsTheMachinesProcesses(t *testing.T) {
 	found, err := filepath.Glob(filepath.Join(units, "*"))
 	if want := []string{filepath.Join(units, "vtune-expire.service"), filepath.Join(units, "vtune-work.service")}; err != nil || !slices.Equal(found, want) {
 		t.Errorf("units %q, %v", found, err)
+	}
+}
+
+// Another boot may have come only so far when a process of the one before reads what it is to do.
+func TestABootThatHasJustBegunTakesNothingFromTheOneBefore(t *testing.T) {
+	m := newMachine(t, "exec sleep 1000")
+	m.mustBoot()
+	m.awaitFile("args")
+	begun, _, found := strings.Cut(m.script(), "\ndetach expire\n")
+	if !found {
+		t.Fatal("the script does not say detach expire")
+	}
+	if out, err := m.bootWith(begun); err != nil || out != "" {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	if text := m.read(m.dir("machine-work")); !strings.Contains(text, "work ()") {
+		t.Error("the process that works would not find what work is")
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"io/fs"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"vtune/internal/diag"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -161,7 +164,7 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
 		for line := range strings.Lines(block[1]) {
 			line, _, _ = strings.Cut(line, "#")
-			words := strings.Fields(strings.ReplaceAll(line, "RUN", run))
+			words := strings.Fields(regexp.MustCompile(`RUN(_[AB])?`).ReplaceAllString(line, run))
 			switch {
 			case len(words) == 0:
 			case words[0] == "make":
@@ -173,8 +176,15 @@ func TestTheREADMEsCommandsWork(t *testing.T) {
 				c := exec.Command(filepath.Join(programs, "vtune"), words[1:]...)
 				c.Dir = dir
 				c.Env = append(slices.Clone(cluster), "HOME="+dir, "XDG_CONFIG_HOME=", "HF_HOME="+dir, "PATH="+bin+":"+os.Getenv("PATH"), "VLLM_SIM_TIME_SCALE=100")
+				var found bool // whatever a short load on this machine says of the claim, it says it
+				if words[1] == "verify" {
+					c.Args = append(c.Args, "--duration", "5s")
+				}
 				out, err := c.Output()
-				if err != nil {
+				if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+					found = words[1] == "verify" && slices.Contains([]diag.Code{diag.NoAnswer, diag.Worse}, diag.Code(exit.ExitCode()))
+				}
+				if err != nil && !found {
 					t.Fatalf("%s: %v\n%s\n%s", line, err, out, err.(*exec.ExitError).Stderr)
 				}
 				switch words[1] {

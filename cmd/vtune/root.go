@@ -33,26 +33,21 @@ Exit codes:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(
-		newInit(a),
-		newPlan(a),
-		newRender(a),
-		newSubmit(a),
-		newCollect(a),
-		newStatus(a),
-		newCancel(a),
-		newRepeat(a),
-		newRun(a),
-		newVerify(a),
-		newBatch(a),
-		newSchema(a),
-		newSite(a),
-		newDoctor(a),
-	)
-	root.AddCommand(afterwards.Commands(&a.Caller)...)
+	inGroup(root, "Before a run:", newInit(a), newSite(a), newDoctor(a), newPlan(a), newRender(a), newSchema(a))
+	inGroup(root, "Runs:", newSubmit(a), newCollect(a), newRun(a), newStatus(a), newRepeat(a), newCancel(a), newBatch(a))
+	inGroup(root, "What came of them:", append(afterwards.Commands(&a.Caller), newVerify(a))...)
 	root.AddCommand(backstage.Commands(&a.Caller)...)
 	a.note(root.Commands())
 	return root
+}
+
+// inGroup adds commands under a title of their own in the help.
+func inGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, c := range commands {
+		c.GroupID = title
+	}
+	root.AddCommand(commands...)
 }
 
 // note makes commands say that their arguments were right.

@@ -23,6 +23,7 @@ func newVerify(a *app) *cobra.Command {
 		Long:  verify.Help,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			w.Another = r.Another
 			claim, err := verify.Of(c.Context(), a.World(), args[0], w)
 			if err != nil {
 				return err

@@ -17,7 +17,7 @@ import (
 )
 
 // Publish writes the run's answers, each only if its bytes changed: a watcher of result.txt sees news, not heartbeats. report.html, which
-// is large, waits for more news than the others. Without serve it has no command line.
+// is large, waits for more news than the others; without serve none is written.
 func Publish(dir record.Dir, run record.Run, st record.State, serve Serve) error {
 	state, err := fsx.JSON(st)
 	if err != nil {
@@ -39,8 +39,10 @@ func Publish(dir record.Dir, run record.Run, st record.State, serve Serve) error
 			return err
 		}
 	}
-	if err := reportHTML(dir, run, st, state, serve); err != nil {
-		return err
+	if serve != nil {
+		if err := reportHTML(dir, run, st, state, serve); err != nil {
+			return err
+		}
 	}
 	for _, l := range report.Logs(st) {
 		if err := link(string(dir), l.Name, l.Target); err != nil {

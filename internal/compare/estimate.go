@@ -66,7 +66,7 @@ func throughput(c record.CellState) *estimate {
 			continue
 		}
 		half := (t.High - t.Low) / 2 / t.Value
-		if df < fewestBatches-1 || !(half > 0) || half > 1 {
+		if !believable(o) || !(half > 0) || half > 1 {
 			return single(t.Value)
 		}
 		se := half / quantile(0.995, df)
@@ -75,9 +75,12 @@ func throughput(c record.CellState) *estimate {
 	return nil
 }
 
-// fewestBatches make an interval. A run that is ended early, because its cell cannot win, may have fewer, and they can be those of a first burst:
-// one said 1.08 ± 3 % after five batches, of a cell that reaches 2.3.
-const fewestBatches = 10
+// believable reports whether an interval of a run at inf may be counted on. Such a run's requests per second from its first one on lie
+// below what its server does when it is full. Where they lie above, the interval is of a moment at which the run stood still: earlier
+// versions ended runs then, and one said 1.08 ± 3 % where it had answered 1.8 a second.
+func believable(o record.Observation) bool {
+	return o.Steady.Effective >= 2 && o.Metrics.RequestThroughput <= o.Steady.Throughput.High
+}
 
 // line is log latency as a straight line of log rate, fitted to the runs of one cell, each weighted by its own interval. Over the rates that
 // two runs have in common the curve of a queue is straight enough; what it is bent, shows in how far runs lie beside it.

@@ -135,7 +135,7 @@ type Plan struct {
 	Policy     Policy `json:"policy"`
 	RateSearch string `json:"rate_search"`     // in-job or follow-up
 	Shape      Shape  `json:"shape,omitempty"` // of method vtune
-	// Profile says where method vtune has the winner's trace from; empty, as under auto_tune: from a job of its own.
+	// Profile says where the winner's trace is from; empty, as auto_tune has it unless none is wanted: from a job of its own.
 	Profile Profiling `json:"profile,omitempty"`
 	// RepeatOutliers has cells that were measured on a node which the run found to be slow measured again elsewhere, once.
 	RepeatOutliers bool `json:"repeat_outliers,omitempty"`

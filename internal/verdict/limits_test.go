@@ -122,3 +122,57 @@ func TestTheThroughputAtInf(t *testing.T) {
 		}
 	}
 }
+
+// For a while nobody hears of an answer: the server stands still, or only its client does, to whom all of it comes at once later.
+// Every answer under way is then as slow as any other, and what is alike is no proof of what is the rule.
+func TestAStandstillIsNotTakenForTheThroughput(t *testing.T) {
+	const lanes, life, n = 16, 6.4, 600
+	const truth = lanes / life
+	late := map[string]func(at, from, to float64) float64{
+		"the server stands still": func(at, from, to float64) float64 { return at + to - from },
+		"the client stands still": func(at, _, to float64) float64 { return max(at, to) },
+	}
+	for name, shift := range late {
+		for _, lives := range []float64{0.5, 1, 2} {
+			for begin := 0.0; begin < 6*life; begin += 1.7 {
+				end := begin + lives*life
+				heard := func(at float64) float64 {
+					if at > begin {
+						return shift(at, begin, end)
+					}
+					return at
+				}
+				var rs []Request
+				for i := range n { // one after the other in each lane, and the lanes began one by one
+					first := life * (float64(i/lanes) + float64(i%lanes)/lanes)
+					r := Request{TTFT: 1000 * heard(first)}
+					answer(&r, heard(first+life))
+					rs = append(rs, r)
+				}
+				rule := Of(record.Policy{Limits: []record.Limit{limit(record.E2EL, 99, 1)}, Test: defaults()},
+					record.Load{Rate: record.Inf, Purpose: record.Bound, Requests: n, Beat: 0.9 * truth})
+				o := whileItGoesOn(rule, rs)
+				if known := o.Steady.Throughput; o.Verdict != record.Pass || known.High < truth || known.Low > truth {
+					t.Errorf("%s for %g s from %g s on: of %g requests/s it is said: %s: %v, %s", name, end-begin, begin, truth, o.Verdict, known, o.Reason)
+				}
+			}
+		}
+	}
+}
+
+// whileItGoesOn asks at every answer, as of which the fate of the others is not known yet.
+func whileItGoesOn(rule Rule, all []Request) Outcome {
+	seen := make([]Request, len(all))
+	for _, last := range all {
+		for i, r := range all {
+			if r.End > last.End {
+				r.End, r.E2EL = 0, 0
+			}
+			seen[i] = r
+		}
+		if o := rule.Judge(seen, last.End, false); o.Sure() {
+			return o
+		}
+	}
+	return rule.Judge(all, all[len(all)-1].End, true)
+}

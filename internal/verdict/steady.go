@@ -152,8 +152,13 @@ func batchInflation(x []float64, batches int) float64 {
 	return float64(size) * (between / float64(batches-1)) / (total / (n - 1))
 }
 
-// A saturated throughput needs so many windows before its interval means anything.
-const minWindows = 4
+// A saturated throughput needs so many windows before its interval means anything. They last for two answers at least: in the first
+// batch nobody begins while others go on.
+const (
+	minWindows       = 4
+	mostWindows      = 20
+	windowsPerAnswer = 2 // at most so many in the time of one
+)
 
 // saturated is the throughput of a server that has more than it can do. Answers of one batch end together, so whole answers would
 // come in waves; what is counted is the progress of each, as even from its first token to its last. The first answers are the
@@ -173,11 +178,19 @@ func saturated(requests []Request) (t record.Interval, windows int) {
 		return t, 0
 	}
 	slices.Sort(inside)
+	long := inside[len(inside)*9/10]
 	// Of what began in the last moments, not all has ended, and at the end fewer and fewer are beside each other.
-	last -= inside[len(inside)*9/10] + (last-first)/20
-	windows = min(answered/startUpRequests, 20)
-	// In the first batch nobody begins while others go on: two more must be seen.
-	if last-first < 2*inside[len(inside)/2] || last <= first || windows < minWindows {
+	last -= long + (last-first)/20
+	if last <= first {
+		return t, 0
+	}
+	// Progress is even within an answer, so windows much shorter than one would be alike whatever the server does: where it or the
+	// client stands still, all would show the same small number. The length is that of a long answer, as one is that was interrupted.
+	windows = min(answered/startUpRequests, mostWindows)
+	if lives := (last - first) / long; lives*windowsPerAnswer < float64(windows) {
+		windows = int(lives * windowsPerAnswer)
+	}
+	if windows < minWindows {
 		return t, 0
 	}
 	width := (last - first) / float64(windows)

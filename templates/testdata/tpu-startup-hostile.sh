@@ -88,20 +88,21 @@ expire() {
 detach() {
   if [ -z "${VTUNE_STATE_DIR-}" ] && [ -d /run/systemd/system ]; then
     systemctl is-active --quiet "vtune-$1.service" ||
-      systemd-run --quiet --collect --unit="vtune-$1" --property=OOMScoreAdjust=-900 /bin/bash "$dir/machine" "$1"
+      systemd-run --quiet --collect --unit="vtune-$1" --property=OOMScoreAdjust=-900 /bin/bash "$dir/machine-$1" "$1"
   else
-    setsid /bin/bash "$dir/machine" "$1" </dev/null >/dev/null 2>&1 &
+    setsid /bin/bash "$dir/machine-$1" "$1" </dev/null >/dev/null 2>&1 &
   fi
 }
-# remember writes what is defined by now to where detached processes have it from.
+# remember writes what is defined by now to where the process of that function has it from: a file for each, since another boot writes
+# them anew, and has not defined all of it yet when a process of this one may still be about to read its own.
 remember() {
   {
     echo 'set -euo pipefail; umask 077'
     declare -p dir agent PATH HOME ${!VTUNE_@} ${!GCE_METADATA_@} ${!STORAGE_EMULATOR_@}
     declare -f
     echo 'exec >>"$dir/$1.log" 2>&1 </dev/null; "$1"'
-  } >"$dir/machine.$$"
-  mv -f -- "$dir/machine.$$" "$dir/machine"
+  } >"$dir/machine-$1.$$"
+  mv -f -- "$dir/machine-$1.$$" "$dir/machine-$1"
 }
 
 mkdir -p -- "$dir/bin"
@@ -110,7 +111,7 @@ if ! [ -s "$dir/deadline" ]; then
   echo "$(($(date +%s) + 14400))" >"$dir/deadline.$$"
   mv -n -- "$dir/deadline.$$" "$dir/deadline"
 fi
-remember
+remember expire
 detach expire
 
 # What goes wrong from here on, on the first host, ends the machine's work, and is told.
@@ -192,7 +193,7 @@ END-OF-JOIN
     flock --nonblock 9 || return 0
     /bin/bash "$dir/join" "$(cat "$dir/head")" 9>&-
   }
-  remember
+  remember join_slice
   detach join_slice
   exit
 fi
@@ -231,5 +232,5 @@ work() {
     finish "$code:0" "the worker ended without a word"
   fi
 }
-remember
+remember work
 detach work

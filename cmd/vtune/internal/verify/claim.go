@@ -32,7 +32,7 @@ const Help = `verify starts the winner of a RUN anew, as the run served it, and 
 whole duration, whatever is clear before. Of a run without limits the claim is its throughput, and all requests are sent at once.
 
 The check is a run of its own below the same base, on the same site. Typed again, verify goes on with it, or tells again what it
-found; --new checks once more. Its spec is kept in the folder verify of RUN.
+found; --new checks once more, with other draws. Its spec is kept in the folder verify of RUN.
 
 Exit codes: 0: the claim holds. 11: it does not hold. 9: it could not be decided, because the load was too short for a verdict, or
 because nothing could be measured; so a gate that wants a proof takes any other code than 0 for a no, and one that looks for a
@@ -42,6 +42,7 @@ regression takes 11.`
 type Wish struct {
 	Rate     float64
 	Duration time.Duration
+	Another  bool // once more, with other draws than the last check's
 }
 
 // Claim is a run's winner with the rate that is to be checked.
@@ -83,6 +84,7 @@ func Of(ctx context.Context, w tuning.World, path string, wish Wish) (*Claim, er
 		return nil, err
 	}
 	c.SpecFile = filepath.Join(string(r.Dir), "verify", fmt.Sprintf("%g-%s.yaml", c.verify.Rate, short(wish.Duration)))
+	c.spec.Seed = seed(c.SpecFile, c.spec.Seed, wish.Another)
 	c.source = c.spec.Under(fmt.Sprintf("Checks what run %s claims of its winner, found at %s req/s:\n%s", r.Run.ID, c.best.Observation.Load.Rate, c.words()))
 	if err := os.MkdirAll(filepath.Dir(c.SpecFile), 0o755); err != nil {
 		return nil, diag.Wrap(err, diag.Usage, "the spec of the check is kept in the run's directory: verify a copy of it")
@@ -116,12 +118,26 @@ func derived(r *reading.Run, v record.Verification, duration time.Duration) *spe
 	s.Method, s.Client, s.RateSearch, s.Profile.With = spec.MethodVtune, "vtune", "in-job", "none"
 	s.Grid = spec.Grid{MaxNumSeqs: []int{r.State.Best.Cell.MaxNumSeqs}, MaxNumBatchedTokens: []int{r.State.Best.Cell.MaxNumBatchedTokens}}
 	s.Verify = spec.Verify{Rate: v.Rate, Duration: short(duration), Utilization: v.Utilization}
-	s.Seed = (s.Seed + 1) % (1 << 32)
+	s.Seed = next(s.Seed)
 	s.Site.Shape, s.Site.Nodes = "jobs", 1
 	if !word.InBucket(s.Base) { // which is relative to the folder of the spec that the run was made from
 		s.Base = filepath.Dir(filepath.Dir(string(r.Dir)))
 	}
 	return &s
+}
+
+func next(seed int64) int64 { return (seed + 1) % (1 << 32) }
+
+// seed is that of the last check, which the spec on file still tells, or the one after it; the first where there was no check.
+func seed(file string, first int64, another bool) int64 {
+	last, err := spec.Load(file)
+	switch {
+	case err != nil:
+		return first
+	case another:
+		return next(last.Seed)
+	}
+	return last.Seed
 }
 
 // fits refuses a load that no job may live through: it would be begun again and again.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,21 @@ func TestAClaimsSpecIsTheRunsWithTheWinnerAlone(t *testing.T) {
 	}
 	if _, over := again.Before(t.Context(), world); over {
 		t.Error("a check is over that was never submitted")
+	}
+}
+
+func TestACheckOnceMoreHasOtherDraws(t *testing.T) {
+	dir := demo(t, "seed: 0", "seed: 4294967294")
+	seeds := []int64{}
+	for _, another := range []bool{false, false, true, true, false} {
+		s, err := spec.Load(of(t, dir, verify.Wish{Duration: time.Hour, Another: another}).SpecFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds = append(seeds, s.Seed)
+	}
+	if want := []int64{4294967295, 4294967295, 0, 1, 1}; !slices.Equal(seeds, want) {
+		t.Errorf("seeds %v, want %v", seeds, want)
 	}
 }
 
