@@ -3,6 +3,7 @@
 package notice
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,7 +44,8 @@ func (w *Wish) Check() error {
 	return nil
 }
 
-// Keep puts the wish on record; what was asked for before and is not asked for anew stays.
+// Keep puts the wish on record; what was asked for before and is not asked for anew stays. Whoever asks for something else after the end
+// was told, such as another URL because that one was refused, has it told anew. The caller holds the lease.
 func (w Wish) Keep(dir record.Dir, now time.Time) error {
 	if w == (Wish{}) {
 		return nil
@@ -52,18 +54,33 @@ func (w Wish) Keep(dir record.Dir, now time.Time) error {
 	if err := fsx.ReadJSON(dir.Notify(), &kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	before := kept
 	kept.Schema, kept.At = record.Schema, now.UTC()
-	if w.Command != "" {
-		kept.Command = w.Command
-	}
-	if w.Webhook != "" {
-		kept.Webhook = w.Webhook
-	}
+	kept.Command, kept.Webhook = cmp.Or(w.Command, kept.Command), cmp.Or(w.Webhook, kept.Webhook)
 	data, err := fsx.JSON(kept)
 	if err != nil {
 		return err
 	}
-	return fsx.Publish(dir.Notify(), data, 0o600)
+	if err := fsx.Publish(dir.Notify(), data, 0o600); err != nil {
+		return err
+	}
+	return forget(dir, kept.Command != before.Command, kept.Webhook != before.Webhook)
+}
+
+// forget makes another command, or another webhook, one that was not told yet. With the command the webhook is told again too, under the
+// key by which it knows that.
+func forget(dir record.Dir, command, webhook bool) error {
+	var done record.Notified
+	switch err := fsx.ReadJSON(dir.Notified(), &done); {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !command && !webhook:
+		return nil
+	case err != nil:
+		return err
+	case command:
+		return os.Remove(dir.Notified())
+	}
+	done.Webhook = nil
+	return fsx.PublishJSON(dir.Notified(), done)
 }
 
 // News are a run's end in words.

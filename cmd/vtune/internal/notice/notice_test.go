@@ -213,6 +213,26 @@ func TestARunsEndIsToldOnce(t *testing.T) {
 	}
 }
 
+// A URL that was refused is asked for again as it should be, and a command that failed as well.
+func TestWhoAsksForSomethingElseIsToldAlthoughTheEndWasTold(t *testing.T) {
+	run, w, st := open(t, io.Discard)
+	here, _ := w.Getenv("HERE")
+	wrong, right := newReceiver(t, answer(404)), newReceiver(t, answer(200))
+	for _, wish := range []Wish{{Command: `echo one >>"$HERE/told"`, Webhook: wrong.url}, {Webhook: right.url}, {Webhook: right.url}, {Command: `echo two >>"$HERE/told"`},
+		{Command: `echo two >>"$HERE/told"`}} {
+		keep(t, run, wish)
+		for range 2 {
+			Send(t.Context(), w, run, st)
+		}
+	}
+	if got := read(t, filepath.Join(here, "told")); got != "one\ntwo\n" {
+		t.Errorf("the commands told %q", got)
+	}
+	if len(wrong.heard) != 1 || len(right.heard) != 2 {
+		t.Errorf("the webhooks heard it %d and %d times", len(wrong.heard), len(right.heard))
+	}
+}
+
 func TestARunThatIsNotOverIsNotTold(t *testing.T) {
 	run, w, st := open(t, io.Discard)
 	r := newReceiver(t, answer(200))
