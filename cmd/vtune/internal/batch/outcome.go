@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"vtune/cmd/vtune/internal/ending"
+	"vtune/cmd/vtune/internal/screen"
 	"vtune/internal/batchfile"
 	"vtune/internal/diag"
 	"vtune/internal/record"
@@ -101,7 +102,7 @@ func Summary(w io.Writer, lines []Line) error {
 			status = "unfinished"
 		}
 		count[status]++
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", l.Entry, status, orDash(report.Plain(l.RunID)), answer(l))
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", l.Entry, status, screen.OrDash(report.Plain(l.RunID)), answer(l))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -125,13 +126,6 @@ func answer(l Line) string {
 		return "left as it was"
 	}
 	return "-"
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // lineWriter keeps the lines of several runs apart.

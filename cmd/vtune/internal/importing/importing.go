@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-	"unicode"
 
 	"vtune/cmd/vtune/internal/reading"
 	"vtune/cmd/vtune/internal/tuning"
@@ -21,6 +20,7 @@ import (
 	"vtune/internal/fsx"
 	"vtune/internal/imports/folder"
 	"vtune/internal/record"
+	"vtune/internal/report"
 )
 
 // Request is what import was asked for.
@@ -143,23 +143,13 @@ func (r Request) answer(ctx context.Context, dir record.Dir) (record.State, erro
 // Explain tells a person what could not be read, what was assumed, what to beware of, and what to do next.
 func (i *Imported) Explain(w io.Writer) {
 	for _, p := range i.Problems {
-		fmt.Fprintln(w, "warning:", plain(p.String()))
+		fmt.Fprintln(w, "warning:", report.Unbroken(p.String()))
 	}
 	for _, n := range i.Notes {
-		fmt.Fprintln(w, "note:", plain(n))
+		fmt.Fprintln(w, "note:", report.Unbroken(n))
 	}
 	for _, s := range i.State.Warnings {
-		fmt.Fprintln(w, "warning:", plain(s))
+		fmt.Fprintln(w, "warning:", report.Unbroken(s))
 	}
 	fmt.Fprintf(w, "next: %s status %s\n", i.program, i.Dir)
-}
-
-// plain is foreign text on one line, harmless to a terminal.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, strings.ToValidUTF8(s, "?"))
 }
