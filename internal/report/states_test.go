@@ -115,7 +115,7 @@ func cases() map[string]record.State {
 	started := func(seqs, tokens int) record.CellState { return aCell(seqs, tokens, record.WorkFailed) }
 	skipped := func(seqs, tokens int) record.CellState {
 		c := aCell(seqs, tokens, record.WorkSkipped)
-		c.Cause, c.Message = record.CauseProbe, "the probe found no memory utilisation"
+		c.Cause, c.Message = record.CauseProbe, "the probe failed"
 		return c
 	}
 	all := map[string]record.State{
