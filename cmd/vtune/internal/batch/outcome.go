@@ -121,7 +121,7 @@ func answer(l Line) string {
 	case l.Code == diag.Infeasible:
 		return "no cell meets the limit"
 	case l.Code == diag.NoAnswer && !l.Skipped:
-		return "none: the probe or every cell failed (vtune status says why)"
+		return "none: the probe or every cell failed"
 	case l.Skipped && l.Status != batchfile.Success:
 		return "left as it was (--retry-failed tries again)"
 	case l.Skipped:
