@@ -24,7 +24,7 @@ build: ## build bin/vtune and bin/vllm-sim
 	@$(BUILD) -o bin/vtune ./cmd/vtune
 	@$(BUILD) -o bin/vllm-sim ./cmd/vllm-sim
 
-demo: build ## tune a simulated server on this machine, about a minute
+demo: build ## tune a simulated server on this machine, about two minutes
 	@rm -rf demo && mkdir -p demo && cp examples/prefix-cache/spec.yaml demo/spec.yaml
 	@PATH="$(CURDIR)/bin:$$PATH" bin/vtune run demo/spec.yaml --slots 1
 

@@ -135,7 +135,7 @@ func (st *standing) begin(p record.Policy, probe record.WorkState) {
 		st.decide(search.Next(q))
 	}
 	if probe.Phase == record.WorkFailed && !st.Phase.Final() && st.Phase != record.WorkRunning {
-		st.Phase, st.Cause, st.Message = record.WorkSkipped, record.CauseProbe, "the probe found no memory utilisation"
+		st.Phase, st.Cause, st.Message = record.WorkSkipped, record.CauseProbe, "the probe failed"
 	}
 }
 

@@ -151,7 +151,7 @@ func cell(p record.Policy, c record.Cell, jobs []JobRecord, probe record.WorkSta
 		}
 	}
 	if probe.Phase == record.WorkFailed && !cs.Phase.Final() {
-		cs.Phase, cs.Cause, cs.Message = record.WorkSkipped, record.CauseProbe, "the probe found no memory utilisation"
+		cs.Phase, cs.Cause, cs.Message = record.WorkSkipped, record.CauseProbe, "the probe failed"
 	}
 	return cs
 }

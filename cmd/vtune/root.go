@@ -69,7 +69,14 @@ func (a *app) misunderstood(c *cobra.Command, err error) error {
 	if err == nil || a.understood {
 		return err
 	}
-	return diag.Wrap(err, diag.Usage, "see: "+c.CommandPath()+" --help")
+	see := "see: " + c.CommandPath() + " --help"
+	if what, near, ok := strings.Cut(err.Error(), "Did you mean this?"); ok {
+		return diag.Wrap(errors.New(strings.TrimSpace(what)), diag.Usage, "did you mean "+strings.Join(strings.Fields(near), " or ")+"?", see)
+	}
+	if strings.Contains(err.Error(), " arg(s)") {
+		return diag.Wrap(err, diag.Usage, "it is called: "+c.UseLine(), see)
+	}
+	return diag.Wrap(err, diag.Usage, see)
 }
 
 func exitTable() string {

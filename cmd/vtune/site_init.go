@@ -51,7 +51,7 @@ chosen in comments. NAME is the cluster's own by default; a spec names it as sit
 			if err := createSite(out, page); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.Err, "wrote %s\nnext: look through it, and write into a spec: site: {use: %s}\n", out, name)
+			fmt.Fprintf(a.Err, "wrote %s\nnext: look through it, and write into a spec:\n  scheduler: slurm\n  site: {use: %s}\n", out, name)
 			return nil
 		},
 	}

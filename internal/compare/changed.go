@@ -150,7 +150,11 @@ func flatten(v reflect.Value, path string, into map[string]string, order *[]stri
 	case reflect.Slice:
 		var words []string
 		for i := range v.Len() {
-			words = append(words, fmt.Sprintf("%+v", v.Index(i).Interface()))
+			word := fmt.Sprintf("%+v", v.Index(i).Interface())
+			if l, ok := v.Index(i).Interface().(spec.Limit); ok {
+				word = record.Limit{Metric: record.Metric(l.Metric), Percentile: l.Percentile, MS: l.MS}.String()
+			}
+			words = append(words, word)
 		}
 		into[path] = strings.Join(words, " ")
 	default:

@@ -3,6 +3,7 @@ package compare
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -376,6 +377,9 @@ func TestRunsOfDifferentQuestionsAreNotCompared(t *testing.T) {
 		b := recorded(t, "demo-again")
 		change(b.Spec)
 		_, err := Compare(a, b, usual)
+		if what == "limits is" && !strings.Contains(fmt.Sprint(err), "limits is P99 E2EL <= 7000 ms and P99 TTFT <= 9 ms") {
+			t.Errorf("limits in no words of a person: %v", err)
+		}
 		var e Incomparable
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), what) || diag.CodeOf(err) != diag.Usage || len(diag.HintsOf(err)) == 0 {
 			t.Errorf("%s: %v", what, err)

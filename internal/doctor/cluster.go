@@ -22,7 +22,7 @@ func (d *diagnosis) cluster(f Facts) {
 	case len(f.Missing) > 0:
 		d.fail("slurm", "run this on a login node, or put Slurm's commands on the PATH", "there is no %s", these(f.Missing))
 	case c == nil:
-		d.fail("slurm", "ask again later; scontrol ping says whether the controller is up", "the controller does not answer: %s", f.Unreachable)
+		d.fail("slurm", "run this on a login node, with SLURM_CONF set if the site wants that, or ask again later; scontrol ping says whether the controller is up", "the controller does not answer: %s", f.Unreachable)
 	default:
 		d.ok("slurm", "%s, cluster %s, controller answers in %.0f ms", c.Version, c.Name, 1000*f.AnswerSeconds)
 	}

@@ -179,6 +179,21 @@ func TestWhatIsNoRowOfTheScriptIsAProblemOfItsLine(t *testing.T) {
 	}
 }
 
+func TestWhoImportsWhatVtuneMeasuredIsToldThatItNeedsNone(t *testing.T) {
+	cell := "max_num_seqs: 4, max_num_batched_tokens: 2048"
+	for row, own := range map[string]bool{
+		cell + " cannot win: below 1.30 req/s (emulated)":                                               true,
+		cell + " was not shown to meet latency requirement 500":                                         true,
+		cell + " failed: out of memory: CUDA":                                                           true,
+		cell + ", request_rate: 0.986, e2el: 6018.75, throughput: 0.94, goodput: 0.94 (near the limit)": true,
+		cell + ", request_rate: inf, e2el: 48":                                                          false, "Traceback (most recent call last):": false,
+	} {
+		if _, ps := ParseResult("f", []byte(row)); len(ps) != 1 || strings.Contains(ps[0].Hint, "needs no import") != own {
+			t.Errorf("%q: %+v", row, ps)
+		}
+	}
+}
+
 const savedJSON = `{"date": "20261123-210341", "model_id": "m", "num_prompts": 100, "request_rate": "inf", "max_concurrency": null, "duration": 3.7, "completed": 100,
  "failed": 0, "total_output_tokens": 3200, "request_throughput": 26.7, "p99_e2el_ms": 998.5, "std_ttft_ms": NaN, "max_num_seqs": "16", "max-num-batched-tokens": 256}`
 

@@ -42,6 +42,7 @@ var (
 	cellRow     = `^max_num_seqs: *(\d+), max_num_batched_tokens: *(\d+)`
 	acceptedRow = regexp.MustCompile(cellRow + `, request_rate: *(\S+), e2el: *(\S+), through ?put: *(\S+), goodput: *(\S*)\s*$`)
 	missedRow   = regexp.MustCompile(cellRow + ` does not meet latency requirement *(\S+)\s*$`)
+	ownRow      = regexp.MustCompile(cellRow + `(?:,.*\)| cannot win: .*| was not shown to meet .*| failed: .*)\s*$`)
 	bestRow     = regexp.MustCompile(`^best_max_num_seqs: *(\d+), best_num_batched_tokens: *(\d+), best_through ?put: *([^\s,]+)(?:, profile saved in: *(.*?))?\s*$`)
 	hashRow     = regexp.MustCompile(`^hash: *(\S*)\s*$`)
 )
@@ -79,7 +80,11 @@ func ParseResult(file string, data []byte) (Result, diag.Problems) {
 			}
 			r.Best = &b
 		default:
-			ps = append(ps, problem(file, n, 1, "is no row of auto_tune.sh: %.60q", text))
+			p := problem(file, n, 1, "is no row of auto_tune.sh: %.60q", text)
+			if ownRow.MatchString(text) {
+				p.Hint = "such rows are vtune's own; what it measured needs no import: report and compare read the run directory as it is"
+			}
+			ps = append(ps, p)
 		}
 	}
 	return r, ps

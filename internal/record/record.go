@@ -125,7 +125,7 @@ const (
 	CauseStopped   Cause = "stopped"     // the scheduler told the job to end (cancelled, preempted)
 	CausePreempted Cause = "preempted"   // the scheduler took the node away for another job
 	CauseRestart   Cause = "restart"     // the scheduler ran a job a second time; the agent refused
-	CauseProbe     Cause = "probe"       // not run, because the probe found no memory utilisation
+	CauseProbe     Cause = "probe"       // not run, because the probe failed
 	CauseLost      Cause = "lost"        // the job is gone and left no result
 	CauseNode      Cause = "node"        // the node failed
 	CauseLaunch    Cause = "launch"      // the job could not be launched on its node

@@ -62,12 +62,12 @@ func (s *summary) ledger(st record.State) {
 	for _, l := range lines {
 		total += spent(st.Ledger, l.activities...)
 	}
-	if total == 0 {
-		return
-	}
 	each, unit := 1.0, "s in jobs"
 	if st.Accelerators > 0 {
 		each, unit = float64(st.Accelerators), "accelerator-seconds"
+	}
+	if each*total < 0.05 { // shown as 0.0
+		return
 	}
 	s.line("time", "%.1f %s, %.1f %% of them under load", each*total, unit, 100*spent(st.Ledger, record.SpendMeasured)/total)
 	for _, l := range lines {

@@ -39,7 +39,7 @@ func because(c record.Cause) string {
 	case record.CauseRestart:
 		return "restarted by the scheduler"
 	case record.CauseProbe:
-		return "no memory utilization found"
+		return "not run"
 	case record.CauseLost:
 		return "job lost"
 	case record.CauseNode:

@@ -115,7 +115,7 @@ func cases() map[string]record.State {
 	started := func(seqs, tokens int) record.CellState { return aCell(seqs, tokens, record.WorkFailed) }
 	skipped := func(seqs, tokens int) record.CellState {
 		c := aCell(seqs, tokens, record.WorkSkipped)
-		c.Cause, c.Message = record.CauseProbe, "the probe found no memory utilisation"
+		c.Cause, c.Message, c.Emulated = record.CauseProbe, "the probe failed", true // planned so, and nothing was measured
 		return c
 	}
 	all := map[string]record.State{
@@ -145,6 +145,7 @@ func cases() map[string]record.State {
 		}),
 		"flags-refused": changed(over(-1, skipped(128, 2048)), func(st *record.State) {
 			st.Utilization, st.ServerVersion = 0, ""
+			st.Ledger = record.Ledger{record.SpendOther: 0.01} // a row of zeros is no answer
 			st.Ledger = nil
 			st.Probe.Phase, st.Probe.Cause = record.WorkFailed, record.CauseFlags
 			st.Probe.Message = "vllm serve: error: unrecognized arguments: --no-such-flag"

@@ -23,6 +23,9 @@ func Summary(run record.Run, st record.State, dir, serve string) string {
 	s.notes(st)
 	s.WriteByte('\n')
 	s.winner(st, serve)
+	if st.Phase.Over() {
+		s.line("report", "%s", filepath.Join(dir, "report.html"))
+	}
 	s.line("result", "%s", filepath.Join(dir, "result.txt"))
 	s.profile(st, dir)
 	return s.String()
@@ -124,7 +127,7 @@ func (s *summary) cells(st record.State) {
 	s.line("cells", "%d: %s", len(st.Cells), strings.Join(parts, ", "))
 	emulated := 0
 	for _, c := range st.Cells {
-		if c.Emulated {
+		if c.Emulated && len(c.Observations) > 0 {
 			emulated++
 		}
 		switch answerOf(c, st.Policy) {

@@ -456,3 +456,13 @@ func TestWhenTheSchedulerIsGoneTheRestIsLeft(t *testing.T) {
 		t.Errorf("%v, %d calls, %+v", err, calls, lines)
 	}
 }
+
+func TestAnEntryWithoutAnAnswerSaysWhy(t *testing.T) {
+	var b strings.Builder
+	if err := Summary(&b, []Line{{Entry: 1, Outcome: batchfile.Outcome{Status: batchfile.Failure}, Code: diag.NoAnswer}}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "none: the probe or every cell failed") {
+		t.Error(b.String())
+	}
+}

@@ -120,6 +120,8 @@ func answer(l Line) string {
 		return l.Winner
 	case l.Code == diag.Infeasible:
 		return "no cell meets the limit"
+	case l.Code == diag.NoAnswer && !l.Skipped:
+		return "none: the probe or every cell failed"
 	case l.Skipped && l.Status != batchfile.Success:
 		return "left as it was (--retry-failed tries again)"
 	case l.Skipped:

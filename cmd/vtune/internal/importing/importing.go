@@ -142,8 +142,13 @@ func (r Request) answer(ctx context.Context, dir record.Dir) (record.State, erro
 
 // Explain tells a person what could not be read, what was assumed, what to beware of, and what to do next.
 func (i *Imported) Explain(w io.Writer) {
+	hinted := ""
 	for _, p := range i.Problems {
 		fmt.Fprintln(w, "warning:", report.Unbroken(p.String()))
+		if p.Hint != "" && p.Hint != hinted {
+			fmt.Fprintln(w, "hint:", p.Hint)
+			hinted = p.Hint // once, not under each of many rows
+		}
 	}
 	for _, n := range i.Notes {
 		fmt.Fprintln(w, "note:", report.Unbroken(n))

@@ -27,7 +27,7 @@ func (p *Progress) Event(e record.Event) {
 	if e.Cell != "" && e.Kind == record.KindCell {
 		where = e.Cell
 	}
-	p.say("%s", report.Unbroken(fmt.Sprintf("%s  %-14s %-16s %s", e.At.Local().Format("15:04:05"), where, e.What, e.Detail)))
+	p.say("%s", strings.TrimRight(report.Unbroken(fmt.Sprintf("%s  %-14s %-16s %s", e.At.Local().Format("15:04:05"), where, e.What, e.Detail)), " "))
 }
 
 // Pass shows where the run stands, and what went wrong with looking.

@@ -97,7 +97,7 @@ func goOn(ctx context.Context, w World, dir string, r Request) (*Tuning, error) 
 	if err := r.handsFreeOn(w, t.Run.Scheduler); err != nil {
 		return nil, err
 	}
-	if r.TemplateDir != "" || r.Slots > 0 {
+	if r.TemplateDir != "" || r.Slots > 0 && r.Slots != t.Run.Slots {
 		return nil, diag.Wrap(fmt.Errorf("run %s has its templates and slots already", dir), diag.Usage,
 			"leave --template-dir and --slots out to go on with it, or start another with --new")
 	}
