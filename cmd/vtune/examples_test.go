@@ -86,7 +86,7 @@ $`)
 	}
 	for _, what := range []string{
 		"winner   max_num_seqs ", "s16-t4096 ran at gpu-memory-utilization 0.96, after it had run out of memory under load", "under load",
-		"serve it env 'VLLM_SIM_HARDWARE=a10-like' 'VLLM_SIM_TIME_SCALE=60' vllm-sim serve meta-llama/Llama-3.1-8B-Instruct --gpu-memory-utilization 0.9", "report   " + runs[0], "result   " + runs[0], "profile  ",
+		"serve it env 'VLLM_SIM_HARDWARE=a10-like' 'VLLM_SIM_TIME_SCALE=60' vllm-sim serve meta-llama/Llama-3.1-8B-Instruct --gpu-memory-utilization 0.9", "report   " + filepath.Join(filepath.Dir(runs[0]), "report.html"), "result   " + runs[0], "profile  ",
 	} {
 		if !strings.Contains(string(out), what) {
 			t.Errorf("the summary does not say %q:\n%s", what, out)
