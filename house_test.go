@@ -67,8 +67,10 @@ var edges = map[string][]string{
 	"internal/client":        {"internal/fsx", "internal/load", "internal/proc", "internal/record", "internal/serving", "internal/verdict", "internal/vllm"},
 	"internal/ledger":        {"internal/record"},
 	"internal/hardware":      {"internal/fsx", "internal/proc", "internal/record"},
-	"internal/agent": {"internal/aboard", "internal/client", "internal/diag", "internal/fsx", "internal/hardware", "internal/ledger", "internal/proc", "internal/record", "internal/search",
-		"internal/serving", "internal/vllm", "internal/vocab"},
+	"internal/agent": {
+		"internal/aboard", "internal/client", "internal/diag", "internal/fsx", "internal/hardware", "internal/ledger", "internal/proc", "internal/record", "internal/search",
+		"internal/serving", "internal/vllm", "internal/vocab",
+	},
 
 	"templates":     {"internal/deploy", "internal/diag", "internal/record", "internal/shell", "internal/spec"},
 	"jobs":          {"internal/fsx", "internal/record", "internal/search", "internal/spec"},
@@ -102,27 +104,39 @@ var edges = map[string][]string{
 
 	"cmd/bench-tuner":           nil, // a third root: methods against the simulator
 	"cmd/vtune/internal/tuning": nil, // the composition itself
-	"cmd/vtune/internal/depot": {"cmd/vtune/internal/ending", "cmd/vtune/internal/pool", "internal/bucket", "internal/diag", "internal/fsx", "internal/gcp", "internal/mirror", "internal/record",
-		"internal/report", "internal/shell", "internal/spec", "internal/spec/word", "jobs", "jobs/tpu"},
-	"cmd/vtune/internal/notice": {"cmd/vtune/internal/ending", "cmd/vtune/internal/tuning", "internal/deploy", "internal/diag", "internal/fsx", "internal/proc", "internal/record",
-		"internal/report"},
-	"cmd/vtune/internal/winner": {"cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "internal/deploy", "internal/diag", "internal/fsx", "internal/record",
-		"internal/report", "internal/spec", "internal/spec/sites", "templates"},
+	"cmd/vtune/internal/depot": {
+		"cmd/vtune/internal/ending", "cmd/vtune/internal/pool", "internal/bucket", "internal/diag", "internal/fsx", "internal/gcp", "internal/mirror", "internal/record",
+		"internal/report", "internal/shell", "internal/spec", "internal/spec/word", "jobs", "jobs/tpu",
+	},
+	"cmd/vtune/internal/notice": {
+		"cmd/vtune/internal/ending", "cmd/vtune/internal/tuning", "internal/deploy", "internal/diag", "internal/fsx", "internal/proc", "internal/record",
+		"internal/report",
+	},
+	"cmd/vtune/internal/winner": {
+		"cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "internal/deploy", "internal/diag", "internal/fsx", "internal/record",
+		"internal/report", "internal/spec", "internal/spec/sites", "templates",
+	},
 	"cmd/vtune/internal/pool":     {"collect", "internal/diag", "internal/fsx", "internal/mirror", "internal/record", "internal/spec", "jobs", "jobs/tpu"},
 	"cmd/vtune/internal/consent":  {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag", "internal/record", "internal/spec", "jobs"},
 	"cmd/vtune/internal/ending":   {"internal/diag", "internal/record"},
 	"cmd/vtune/internal/patience": {"collect", "jobs"},
 	"cmd/vtune/internal/refusal":  {"internal/diag", "internal/record", "internal/spec", "internal/spec/sites", "jobs"},
 	"cmd/vtune/internal/secrets":  {"internal/diag", "internal/shell", "internal/spec"},
-	"cmd/vtune/internal/batch": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/batchfile", "internal/bucket", "internal/diag", "internal/fsx",
-		"internal/mirror/names", "internal/record", "internal/report", "internal/spec", "internal/spec/autotune", "internal/spec/sites", "internal/spec/word"},
+	"cmd/vtune/internal/batch": {
+		"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/batchfile", "internal/bucket", "internal/diag", "internal/fsx",
+		"internal/mirror/names", "internal/record", "internal/report", "internal/spec", "internal/spec/autotune", "internal/spec/sites", "internal/spec/word",
+	},
 	"cmd/vtune/internal/afterwards": {"cmd/vtune/internal/telling", "cmd/vtune/internal/caller", "cmd/vtune/internal/importing", "cmd/vtune/internal/reading", "cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "cmd/vtune/internal/winner", "internal/compare", "internal/diag", "internal/fsx"},
 	"cmd/vtune/internal/caller":     {"cmd/vtune/internal/screen", "cmd/vtune/internal/tuning", "internal/diag"},
 	"cmd/vtune/internal/scripts":    {"collect", "internal/diag", "internal/fsx", "internal/record", "internal/search", "internal/shell", "internal/spec", "internal/spec/slice", "internal/vllm", "jobs", "jobs/tpu", "templates"},
-	"cmd/vtune/internal/backstage": {"cmd/vtune/internal/caller", "cmd/vtune/internal/handsfree", "cmd/vtune/internal/patience", "cmd/vtune/internal/tuning", "internal/agent", "internal/crew", "internal/diag", "internal/exam",
-		"internal/fsx", "internal/proc", "internal/record", "internal/worker", "jobs/local"},
-	"cmd/vtune/internal/verify": {"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/refusal", "cmd/vtune/internal/tuning", "internal/diag", "internal/fsx",
-		"internal/record", "internal/search", "internal/spec", "internal/spec/word", "internal/verdict", "jobs"},
+	"cmd/vtune/internal/backstage": {
+		"cmd/vtune/internal/caller", "cmd/vtune/internal/handsfree", "cmd/vtune/internal/patience", "cmd/vtune/internal/tuning", "internal/agent", "internal/crew", "internal/diag", "internal/exam",
+		"internal/fsx", "internal/proc", "internal/record", "internal/worker", "jobs/local",
+	},
+	"cmd/vtune/internal/verify": {
+		"cmd/vtune/internal/caller", "cmd/vtune/internal/ending", "cmd/vtune/internal/reading", "cmd/vtune/internal/refusal", "cmd/vtune/internal/tuning", "internal/diag", "internal/fsx",
+		"internal/record", "internal/search", "internal/spec", "internal/spec/word", "internal/verdict", "jobs",
+	},
 	"cmd/vtune/internal/reading":        {"cmd/vtune/internal/depot", "cmd/vtune/internal/scripts", "cmd/vtune/internal/tuning", "collect", "internal/diag", "internal/fsx", "internal/record", "internal/spec"},
 	"cmd/vtune/internal/live":           {"cmd/vtune/internal/caller", "cmd/vtune/internal/screen", "collect", "collect/doorbell", "internal/diag", "internal/fsx", "internal/record", "internal/report"},
 	"cmd/vtune/internal/importing":      {"cmd/vtune/internal/reading", "cmd/vtune/internal/refusal", "cmd/vtune/internal/tuning", "collect/answers", "internal/diag", "internal/fsx", "internal/imports", "internal/imports/folder", "internal/record", "internal/report", "internal/search", "internal/spec", "internal/spec/tree", "jobs"},

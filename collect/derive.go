@@ -185,7 +185,8 @@ func work(jobs []JobRecord) record.WorkState {
 }
 
 func attempt(j JobRecord) record.AttemptState {
-	a := record.AttemptState{Job: j.ID, Attempt: j.Job.Attempt, Submitted: j.SchedulerID, Observed: len(j.Observations),
+	a := record.AttemptState{
+		Job: j.ID, Attempt: j.Job.Attempt, Submitted: j.SchedulerID, Observed: len(j.Observations),
 		ServerLog: j.ServerLog, Ended: j.Over(), SubmittedAt: j.SubmittedAt,
 	}
 	if j.Claim != nil {

@@ -73,8 +73,10 @@ func newWorld(t testing.TB, seqs, tokens []int, limit float64) *world {
 		for _, tok := range tokens {
 			id := record.CellID(s, tok)
 			w.plan.Cells = append(w.plan.Cells, record.Cell{ID: id, MaxNumSeqs: s, MaxNumBatchedTokens: tok})
-			array.Jobs = append(array.Jobs, record.Job{ID: id + "-1", Kind: record.KindCell, Cell: id, Attempt: 1,
-				Needs: []record.Edge{{Job: probe.ID, When: record.AfterOK}}})
+			array.Jobs = append(array.Jobs, record.Job{
+				ID: id + "-1", Kind: record.KindCell, Cell: id, Attempt: 1,
+				Needs: []record.Edge{{Job: probe.ID, When: record.AfterOK}},
+			})
 			w.truth[id] = curve{throughput: 5.37, meets: 3}
 		}
 	}
@@ -198,9 +200,11 @@ func (w *world) do(j record.Job) {
 	dir := w.nodes.Attempt(j.Kind, j.Cell, j.Attempt)
 	w.claim(j)
 	w.must(os.WriteFile(dir.ServerLog(), []byte("log\n"), 0o644))
-	res := record.Result{Run: "r", Job: j.ID, Kind: j.Kind, Cell: j.Cell, Attempt: j.Attempt, Outcome: record.OutcomeDone,
+	res := record.Result{
+		Run: "r", Job: j.ID, Kind: j.Kind, Cell: j.Cell, Attempt: j.Attempt, Outcome: record.OutcomeDone,
 		ServerVersion: "0.32.0", Started: w.now, Ended: w.now.Add(time.Minute), Complete: true, Ledger: record.Ledger{record.SpendStarting: 50},
-		Starts: []record.Start{{OK: true}}}
+		Starts: []record.Start{{OK: true}},
+	}
 	switch j.Kind {
 	case record.KindProbe:
 		res.Utilization = 0.98

@@ -404,8 +404,10 @@ func ledger(t *testing.T, st record.State) {
 	for _, s := range st.Ledger {
 		total += s
 	}
-	for _, what := range []string{record.SpendStarting, record.SpendClient, record.SpendWaiting, record.SpendMeasured,
-		record.SpendProfile, record.SpendStopping, record.SpendOther} {
+	for _, what := range []string{
+		record.SpendStarting, record.SpendClient, record.SpendWaiting, record.SpendMeasured,
+		record.SpendProfile, record.SpendStopping, record.SpendOther,
+	} {
 		t.Logf("%-16s %6.0f s  %3.0f %%", what, st.Ledger[what], 100*st.Ledger[what]/total)
 	}
 	t.Logf("%-16s %6.0f s", "all jobs", total)

@@ -84,8 +84,10 @@ func TestColumnsGoOutAsAnArrayOfTheirOwnName(t *testing.T) {
 	if len(p.Units) != 2 || p.Units[1].ID != "columns" || !p.Units[1].Array() {
 		t.Fatalf("units: %+v", p.Units)
 	}
-	want := record.Job{ID: "s8-t64-1", Kind: record.KindCell, Cell: "s8-t64", Attempt: 1, Emulates: []string{"s4-t64"},
-		Needs: []record.Edge{{Job: "probe-1", When: record.AfterOK}}, Resources: record.Resources{GPUs: 2}}
+	want := record.Job{
+		ID: "s8-t64-1", Kind: record.KindCell, Cell: "s8-t64", Attempt: 1, Emulates: []string{"s4-t64"},
+		Needs: []record.Edge{{Job: "probe-1", When: record.AfterOK}}, Resources: record.Resources{GPUs: 2},
+	}
 	if diff := cmp.Diff(want, p.Units[1].Jobs[0]); diff != "" {
 		t.Errorf("first column (-want +got):\n%s", diff)
 	}

@@ -14,8 +14,10 @@ func checkLaunch(last *syntax.Stmt) error {
 }
 
 func lacksLaunch(line int) error {
-	return &fault{line, "the last command does not run the server on the job's nodes",
-		`end the template with: exec srun OPTIONS COMMAND "$@"`}
+	return &fault{
+		line, "the last command does not run the server on the job's nodes",
+		`end the template with: exec srun OPTIONS COMMAND "$@"`,
+	}
 }
 
 // allArguments reports whether a command's last word is "$@".

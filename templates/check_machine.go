@@ -66,8 +66,10 @@ func checkStartup(file *syntax.File, m Machine, last int) error {
 	})
 	switch {
 	case compared == 0:
-		return &fault{last, "the agent's SHA-256 is not checked",
-			`check it, as in: [ "$(sha256sum <"$agent")" = {{sh (printf "%s  -" .Machine.AgentSHA256)}} ] || { echo "another agent" >&2; exit 1; }`}
+		return &fault{
+			last, "the agent's SHA-256 is not checked",
+			`check it, as in: [ "$(sha256sum <"$agent")" = {{sh (printf "%s  -" .Machine.AgentSHA256)}} ] || { echo "another agent" >&2; exit 1; }`,
+		}
 	case early != nil:
 		return &fault{int(early.Pos().Line()), "this comes before the agent's SHA-256 is checked", "put the check before it"}
 	case !works:

@@ -95,8 +95,10 @@ func TestTheServersCommandLineReachesEveryRankAsItWas(t *testing.T) {
 	run := func(env ...string) string {
 		t.Helper()
 		cmd := exec.Command(launch, append([]string{filepath.Join(dir, "my vllm")}, words...)...)
-		cmd.Env = append([]string{"PATH=" + dir + ":" + os.Getenv("PATH"), "SLURM_JOB_ID=7", "SLURM_CONF=/conf", "HOSTNAME=login",
-			"SLURM_NNODES=9", "SLURM_MEM_PER_NODE=1", "SLURM_CPU_BIND=mask_cpu:0x1", "SRUN_CPUS_PER_TASK=1", "SLURM_NODEID=5"}, env...)
+		cmd.Env = append([]string{
+			"PATH=" + dir + ":" + os.Getenv("PATH"), "SLURM_JOB_ID=7", "SLURM_CONF=/conf", "HOSTNAME=login",
+			"SLURM_NNODES=9", "SLURM_MEM_PER_NODE=1", "SLURM_CPU_BIND=mask_cpu:0x1", "SRUN_CPUS_PER_TASK=1", "SLURM_NODEID=5",
+		}, env...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)

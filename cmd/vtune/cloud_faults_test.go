@@ -111,8 +111,12 @@ func TestARunOnTPUsOutlivesABadNetwork(t *testing.T) {
 	c.api.Tokens().Live(5 * time.Second)
 	c.gate.Skew(time.Hour)
 	for _, f := range []gate.Fault{
-		{Kind: "put", Effect: gate.CutUpload}, {Kind: "put", Effect: gate.Lost}, {Kind: "put", Effect: gate.Unavailable}, {Kind: "get", Effect: gate.CutDownload},
-		{Kind: "list", Effect: gate.Dropped}, {Kind: "get", Effect: gate.Unavailable},
+		{Kind: "put", Effect: gate.CutUpload},
+		{Kind: "put", Effect: gate.Lost},
+		{Kind: "put", Effect: gate.Unavailable},
+		{Kind: "get", Effect: gate.CutDownload},
+		{Kind: "list", Effect: gate.Dropped},
+		{Kind: "get", Effect: gate.Unavailable},
 	} {
 		f.Times, f.Share = -1, 0.1
 		c.gate.Inject(f)

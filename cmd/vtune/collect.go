@@ -130,8 +130,10 @@ func plainFlag(c *cobra.Command, a *app) {
 
 // view is how a run is shown on the terminal behind out, if there is one.
 func (a *app) view(t *tuning.Tuning, out any) live.Config {
-	return live.Config{In: a.In, Out: out, Talk: screen.NewTalk(a.Err, a.Env), Env: a.Env, Now: a.Now, Dir: t.Dir, Place: t.Place(),
-		Created: t.Run.Created}
+	return live.Config{
+		In: a.In, Out: out, Talk: screen.NewTalk(a.Err, a.Env), Env: a.Env, Now: a.Now, Dir: t.Dir, Place: t.Place(),
+		Created: t.Run.Created,
+	}
 }
 
 // outcome is a run's end as an error: only a code where the summary says it all, a hint at the log where something failed.

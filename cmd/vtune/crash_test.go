@@ -52,8 +52,10 @@ type victim struct {
 // every job ran, none twice at the scheduler, the rows are those of an undisturbed run, and no process is left.
 func TestAProcessMayBeKilledAtEveryStep(t *testing.T) { // not beside others: what they measure would be this one's load
 	for _, v := range []victim{
-		{"submit", "submit", crashSpec, 3}, {"collect", "collect", crashSpec, 3},
-		{"agent of the probe", "probe-1/assignment.json", crashSpec, 3}, {"agent of a cell", "s8-t2048-1/assignment.json", crashSpec, 3},
+		{"submit", "submit", crashSpec, 3},
+		{"collect", "collect", crashSpec, 3},
+		{"agent of the probe", "probe-1/assignment.json", crashSpec, 3},
+		{"agent of a cell", "s8-t2048-1/assignment.json", crashSpec, 3},
 		{"agent of the profile", "profile-1/assignment.json", crashSpec, 3},
 		{"agent of the probe with its rider", "probe-1/assignment.json", vtuneSpec, 1},
 	} {

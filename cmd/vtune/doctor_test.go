@@ -178,25 +178,49 @@ func TestTheDoctorTellsFaultsOnACluster(t *testing.T) {
 		lines []string // patterns of lines
 		kept  bool
 	}{
-		{"a partition that is not there", func(t *testing.T, p *patient) []string { p.change(t, "partition: gpu", "partition: gpuu"); return nil },
-			10, []string{`fail +partition +there is no gpuu\n +remedy: write one of gpu, short, away`, `warn +job +none was submitted`}, false},
-		{"a node has fewer GPUs", func(t *testing.T, p *patient) []string {
-			p.change(t, "tensor_parallel: 2", "tensor_parallel: 9")
-			return nil
+		{
+			"a partition that is not there", func(t *testing.T, p *patient) []string { p.change(t, "partition: gpu", "partition: gpuu"); return nil },
+			10,
+			[]string{`fail +partition +there is no gpuu\n +remedy: write one of gpu, short, away`, `warn +job +none was submitted`},
+			false,
 		},
-			10, []string{`fail +nodes +a job asks for 9 h200.*0 of the nodes.*8 h200`}, false},
-		{"the partition's time limit is too short", func(t *testing.T, p *patient) []string { p.change(t, "partition: gpu", "partition: short"); return nil },
-			10, []string{`fail +time +site.time is 00:30:00, and partition short allows 00:10:00`, `ok +job `}, false},
+		{
+			"a node has fewer GPUs", func(t *testing.T, p *patient) []string {
+				p.change(t, "tensor_parallel: 2", "tensor_parallel: 9")
+				return nil
+			},
+			10,
+			[]string{`fail +nodes +a job asks for 9 h200.*0 of the nodes.*8 h200`},
+			false,
+		},
+		{
+			"the partition's time limit is too short", func(t *testing.T, p *patient) []string { p.change(t, "partition: gpu", "partition: short"); return nil },
+			10,
+			[]string{`fail +time +site.time is 00:30:00, and partition short allows 00:10:00`, `ok +job `},
+			false,
+		},
 		{"the nodes are drained", func(t *testing.T, p *patient) []string {
 			p.change(t, "partition: gpu", "partition: away")
 			return []string{"--wait", "1s"}
 		}, 0, []string{`warn +nodes +.*1 node has that, of which 0 can be used now`, `warn +job +\d+ waited \d+ s and was cancelled: PENDING`}, false},
-		{"vLLM is not on the PATH", func(t *testing.T, p *patient) []string { p.change(t, "vllm-sim", "vllm-nowhere"); return nil },
-			10, []string{`fail +vllm +.*vllm-nowhere.*not found`}, false},
-		{"the model is not there", func(t *testing.T, p *patient) []string { p.change(t, "/model\n", "/nothing\n"); return nil },
-			10, []string{`fail +model +/.*/nothing has no config.json`}, false},
-		{"a secret is not set", func(t *testing.T, p *patient) []string { p.change(t, "MY_TOKEN", "OTHER_TOKEN"); return nil },
-			10, []string{`fail +secrets +.*OTHER_TOKEN`, `warn +job +none was submitted`}, false},
+		{
+			"vLLM is not on the PATH", func(t *testing.T, p *patient) []string { p.change(t, "vllm-sim", "vllm-nowhere"); return nil },
+			10,
+			[]string{`fail +vllm +.*vllm-nowhere.*not found`},
+			false,
+		},
+		{
+			"the model is not there", func(t *testing.T, p *patient) []string { p.change(t, "/model\n", "/nothing\n"); return nil },
+			10,
+			[]string{`fail +model +/.*/nothing has no config.json`},
+			false,
+		},
+		{
+			"a secret is not set", func(t *testing.T, p *patient) []string { p.change(t, "MY_TOKEN", "OTHER_TOKEN"); return nil },
+			10,
+			[]string{`fail +secrets +.*OTHER_TOKEN`, `warn +job +none was submitted`},
+			false,
+		},
 		{"the site's environment does not load", func(t *testing.T, p *patient) []string {
 			p.change(t, `environment: [`, `environment: ["module() { echo no modulefile for $2; exit 1; }", "module load cuda", `)
 			return []string{"--grace", "300ms"}
@@ -218,11 +242,15 @@ cp -r "$(dirname "$(dirname "$(dirname "$3")")")" "`+p.dir+`/other" && exec "$1"
 			p.change(t, "gpu_type: h200", "gpu_type: h200, container: {runtime: apptainer, image: /image.sif}")
 			return []string{"--grace", "300ms"}
 		}, 10, []string{`fail +job .*apptainer: .*not found`, `remedy: see site.container;`}, true},
-		{"sbatch refuses the job", func(t *testing.T, p *patient) []string {
-			p.change(t, "gpu_type: h200", "gpu_type: h200, reservation: no")
-			return nil
+		{
+			"sbatch refuses the job", func(t *testing.T, p *patient) []string {
+				p.change(t, "gpu_type: h200", "gpu_type: h200, reservation: no")
+				return nil
+			},
+			10,
+			[]string{`fail +job +.*[Rr]eservation.*\n +remedy: see site.reservation`},
+			false,
 		},
-			10, []string{`fail +job +.*[Rr]eservation.*\n +remedy: see site.reservation`}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -94,8 +94,15 @@ func TestAnotherPersonIsToldWhoseRunItIs(t *testing.T) {
 		dir := record.Dir(strings.TrimSpace(out))
 		before := files(t, base)
 		for _, args := range [][]string{
-			{"submit", string(dir)}, {"submit", "--hands-free", string(dir)}, {"submit", spec}, {"submit", "--hands-free", spec}, {"run", string(dir)},
-			{"collect", string(dir)}, {"collect", "--watch", string(dir)}, {"collect", "--grace", "1ns", string(dir)}, {"cancel", string(dir)},
+			{"submit", string(dir)},
+			{"submit", "--hands-free", string(dir)},
+			{"submit", spec},
+			{"submit", "--hands-free", spec},
+			{"run", string(dir)},
+			{"collect", string(dir)},
+			{"collect", "--watch", string(dir)},
+			{"collect", "--grace", "1ns", string(dir)},
+			{"cancel", string(dir)},
 		} {
 			_, said, code := asUser(t, c.person, env, args...)
 			whose := strings.Contains(said, "belongs to "+runOf(t, dir).User) || args[len(args)-1] == spec && strings.Contains(said, "permission denied")

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 )

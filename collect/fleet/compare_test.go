@@ -27,7 +27,9 @@ func TestEqualNodesAreNoOutliersAndASlowOneAlwaysIs(t *testing.T) {
 	const runs = 1000
 	rng := rand.New(rand.NewPCG(7, 11))
 	for _, c := range []struct{ nodes, each, missed int }{
-		{4, 10, 0}, {16, 2, 0}, {8, 1, 2},
+		{4, 10, 0},
+		{16, 2, 0},
+		{8, 1, 2},
 		{3, 2, 10}, // two others, checked twice: their own difference hides it now and then
 	} {
 		wrong, missed := 0, 0

@@ -108,10 +108,14 @@ func table(l record.Load, m Measurement) string {
 		name   string
 		number float64
 	}{
-		{"Successful requests:", float64(m.Metrics.Completed)}, {"Failed requests:", float64(m.Metrics.Failed)},
+		{"Successful requests:", float64(m.Metrics.Completed)},
+		{"Failed requests:", float64(m.Metrics.Failed)},
 		{"Benchmark duration (s):", m.Metrics.Seconds},
-		{"Request throughput (req/s):", m.Metrics.RequestThroughput}, {"Request goodput (req/s):", m.Metrics.RequestGoodput},
-		{"P99 TTFT (ms):", m.Metrics.TTFT.P99}, {"P99 TPOT (ms):", m.Metrics.TPOT.P99}, {"P99 ITL (ms):", m.Metrics.ITL.P99},
+		{"Request throughput (req/s):", m.Metrics.RequestThroughput},
+		{"Request goodput (req/s):", m.Metrics.RequestGoodput},
+		{"P99 TTFT (ms):", m.Metrics.TTFT.P99},
+		{"P99 TPOT (ms):", m.Metrics.TPOT.P99},
+		{"P99 ITL (ms):", m.Metrics.ITL.P99},
 		{"P99 E2EL (ms):", m.Metrics.E2EL.P99},
 	} {
 		fmt.Fprintf(&b, "%-40s %.2f\n", row.name, row.number)

@@ -257,8 +257,10 @@ func TestOnlyObservationsOfTheCellsOwnServerCount(t *testing.T) {
 // What is worse one way round is better the other way, by the same numbers.
 func TestTheOtherWayRoundIsTheOtherAnswer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := world{rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1)), pace: 1, cells: rapid.IntRange(1, 6).Draw(t, "cells"), noise: 0.02, limit: 1200,
-			script: rapid.Bool().Draw(t, "auto_tune")}
+		w := world{
+			rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1)), pace: 1, cells: rapid.IntRange(1, 6).Draw(t, "cells"), noise: 0.02, limit: 1200,
+			script: rapid.Bool().Draw(t, "auto_tune"),
+		}
 		a := w.state()
 		w.pace = rapid.Float64Range(0.8, 1.25).Draw(t, "pace")
 		b := w.state()

@@ -16,10 +16,18 @@ func TestAStepAsksForItsShare(t *testing.T) {
 		env   []string
 		want  string
 	}{
-		{"as the spec says", record.CrewOrder{GPUs: "--gres=gpu:2", CPUs: 6, MemMB: 64000}, []string{"SLURM_CPUS_ON_NODE=64", "SLURM_MEM_PER_NODE=512000"},
-			"--cpus-per-task=6 --gres=gpu:2 --mem=64000M"},
-		{"by node", record.CrewOrder{GPUs: "--gpus-per-node=h200:2"}, []string{"SLURM_CPUS_ON_NODE=64", "SLURM_MEM_PER_NODE=512000"},
-			"--cpus-per-task=16 --gpus-per-node=h200:2 --mem=128000M"},
+		{
+			"as the spec says",
+			record.CrewOrder{GPUs: "--gres=gpu:2", CPUs: 6, MemMB: 64000},
+			[]string{"SLURM_CPUS_ON_NODE=64", "SLURM_MEM_PER_NODE=512000"},
+			"--cpus-per-task=6 --gres=gpu:2 --mem=64000M",
+		},
+		{
+			"by node",
+			record.CrewOrder{GPUs: "--gpus-per-node=h200:2"},
+			[]string{"SLURM_CPUS_ON_NODE=64", "SLURM_MEM_PER_NODE=512000"},
+			"--cpus-per-task=16 --gpus-per-node=h200:2 --mem=128000M",
+		},
 		{"by CPU", record.CrewOrder{}, []string{"SLURM_CPUS_ON_NODE=9", "SLURM_MEM_PER_CPU=1000"}, "--cpus-per-task=2"},
 		{"the whole node's", record.CrewOrder{}, nil, "--cpus-per-task=1 --mem=0M"},
 	} {

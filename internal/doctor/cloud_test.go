@@ -89,11 +89,13 @@ func TestEachFaultOfTPUsIsToldWithItsRemedy(t *testing.T) {
 		{"no such topology", replaced("accelerator_type: v6e-8", "accelerator: V5P, topology: 2x2x2"), "zone", doctor.Fail, "us-east5-b has no V5P 2x2x2", "V5LITE_POD 2x4, V6E 1x1"},
 		{"no such runtime", replaced("tpuv6e", "tpuv6"), "zone", doctor.Fail, "us-east5-b has no v2-alpha-tpuv6", "write one of v2-alpha-tpuv6e, v2-alpha-tpuv5-lite, tpu-ubuntu2204-base as site.runtime_version"},
 		{"a zone with nothing", cloud(func(c *doctor.Cloud) { c.Runtimes = nil }), "zone", doctor.Fail, "us-east5-b has no v2-alpha-tpuv6e", "none at all"},
-		{"what failed is there still", cloud(func(c *doctor.Cloud) {
-			c.Resources = append(c.Resources, doctor.QueuedResource{ID: "old-1", State: "FAILED", Reason: "RESOURCE_EXHAUSTED: Quota limit 'TPUV6E' has been exceeded."},
-				doctor.QueuedResource{ID: "old-2", State: "SUSPENDED", Reason: "the service took the node away"})
-		}), "resources", doctor.Warn, "2 ACTIVE, 1 FAILED, 1 SUSPENDED, 1 WAITING_FOR_RESOURCES; what has failed or is suspended never runs again, and counts against the quota until it is deleted: old-1, old-2; old-1: RESOURCE_EXHAUSTED: Quota limit 'TPUV6E'",
-			"queued-resources delete old-1 --zone=us-east5-b --project=my-project; the same for the others"},
+		{
+			"what failed is there still", cloud(func(c *doctor.Cloud) {
+				c.Resources = append(c.Resources, doctor.QueuedResource{ID: "old-1", State: "FAILED", Reason: "RESOURCE_EXHAUSTED: Quota limit 'TPUV6E' has been exceeded."},
+					doctor.QueuedResource{ID: "old-2", State: "SUSPENDED", Reason: "the service took the node away"})
+			}), "resources", doctor.Warn, "2 ACTIVE, 1 FAILED, 1 SUSPENDED, 1 WAITING_FOR_RESOURCES; what has failed or is suspended never runs again, and counts against the quota until it is deleted: old-1, old-2; old-1: RESOURCE_EXHAUSTED: Quota limit 'TPUV6E'",
+			"queued-resources delete old-1 --zone=us-east5-b --project=my-project; the same for the others",
+		},
 		{"no rights in the bucket", bucket(func(b *doctor.Bucket) {
 			b.Problem = doctor.Problem{What: "not allowed in bucket tuning", Remedy: "roles/storage.objectAdmin"}
 		}), "bucket", doctor.Fail, "not allowed in bucket tuning", "objectAdmin"},

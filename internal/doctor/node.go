@@ -59,9 +59,15 @@ func (d *diagnosis) ran(s *spec.Spec, j Job) bool {
 func refused(words string) string {
 	lower := strings.ToLower(words)
 	for _, k := range []struct{ has, keys string }{
-		{"account", "site.account and site.partition"}, {"partition", "site.partition"}, {"qos", "site.qos"}, {"reservation", "site.reservation"},
-		{"feature", "site.constraint"}, {"generic resource", "site.gpu_style and site.gpu_type"},
-		{"memory", "site.memory"}, {"time limit", "site.time"}, {"node configuration", "tensor_parallel, site.gpu_type and site.constraint"},
+		{"account", "site.account and site.partition"},
+		{"partition", "site.partition"},
+		{"qos", "site.qos"},
+		{"reservation", "site.reservation"},
+		{"feature", "site.constraint"},
+		{"generic resource", "site.gpu_style and site.gpu_type"},
+		{"memory", "site.memory"},
+		{"time limit", "site.time"},
+		{"node configuration", "tensor_parallel, site.gpu_type and site.constraint"},
 	} {
 		if strings.Contains(lower, k.has) {
 			return "see " + k.keys

@@ -129,14 +129,22 @@ func TestWaitingEndsWhenThereIsNothingToWaitFor(t *testing.T) {
 		tune  func(*Watch)
 		holds func(doctor.Job) bool
 	}{
-		{"it does not start", pending, func(w *Watch) { w.Wait = 50 * time.Millisecond },
-			func(j doctor.Job) bool { return !j.Started && !j.Over && j.Reason == "Resources" && j.Waited >= 0.05 }},
-		{"it is over and left nothing", standing(Standing{Known: true, Over: true, State: "FAILED", Exit: "1:0"}), func(*Watch) {},
-			func(j doctor.Job) bool { return j.Over && j.Exit == "1:0" && j.Greeting == nil }},
-		{"it runs and says nothing", standing(Standing{Known: true, State: "RUNNING"}), func(w *Watch) { w.Run = 50 * time.Millisecond },
-			func(j doctor.Job) bool { return j.Started && !j.Over && j.State == "RUNNING" }},
-		{"nobody answers", func(context.Context) (Standing, error) { return Standing{}, context.DeadlineExceeded }, func(w *Watch) { w.Wait = 50 * time.Millisecond },
-			func(j doctor.Job) bool { return !j.Started && !j.Over }},
+		{
+			"it does not start", pending, func(w *Watch) { w.Wait = 50 * time.Millisecond },
+			func(j doctor.Job) bool { return !j.Started && !j.Over && j.Reason == "Resources" && j.Waited >= 0.05 },
+		},
+		{
+			"it is over and left nothing", standing(Standing{Known: true, Over: true, State: "FAILED", Exit: "1:0"}), func(*Watch) {},
+			func(j doctor.Job) bool { return j.Over && j.Exit == "1:0" && j.Greeting == nil },
+		},
+		{
+			"it runs and says nothing", standing(Standing{Known: true, State: "RUNNING"}), func(w *Watch) { w.Run = 50 * time.Millisecond },
+			func(j doctor.Job) bool { return j.Started && !j.Over && j.State == "RUNNING" },
+		},
+		{
+			"nobody answers", func(context.Context) (Standing, error) { return Standing{}, context.DeadlineExceeded }, func(w *Watch) { w.Wait = 50 * time.Millisecond },
+			func(j doctor.Job) bool { return !j.Started && !j.Over },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -145,8 +145,16 @@ func TestAJobsGPUsAreThoseItSees(t *testing.T) {
 		set     bool
 		want    []int
 	}{
-		{"", false, []int{0, 1, 10}}, {"", true, nil}, {"1", true, []int{1}}, {"10,0", true, []int{10, 0}}, {"GPU-bb2", true, []int{1}},
-		{"GPU-b", true, []int{1}}, {"0,7,1", true, []int{0}}, {"-1", true, nil}, {"MIG-GPU-aa1/1/0", true, nil}, {"NoDevFiles", true, nil},
+		{"", false, []int{0, 1, 10}},
+		{"", true, nil},
+		{"1", true, []int{1}},
+		{"10,0", true, []int{10, 0}},
+		{"GPU-bb2", true, []int{1}},
+		{"GPU-b", true, []int{1}},
+		{"0,7,1", true, []int{0}},
+		{"-1", true, nil},
+		{"MIG-GPU-aa1/1/0", true, nil},
+		{"NoDevFiles", true, nil},
 	} {
 		var got []int
 		for _, g := range own(all, c.visible, c.set) {

@@ -47,7 +47,8 @@ func TestARealClientsLogSaysWhatItSavedToTwoDecimals(t *testing.T) {
 func TestARealServersLogSaysHowItWasStarted(t *testing.T) {
 	s, ps := ParseServer("start.log", real(t, "start.log"))
 	want := Server{Version: "0.32.0", System: "CPU", Up: true, Told: Told{
-		Model: "/models/cpu-tiny", MaxNumSeqs: 16, MaxNumBatchedTokens: 256, MaxModelLen: 1024, Utilization: 0.98, Host: "127.0.0.1"}}
+		Model: "/models/cpu-tiny", MaxNumSeqs: 16, MaxNumBatchedTokens: 256, MaxModelLen: 1024, Utilization: 0.98, Host: "127.0.0.1",
+	}}
 	if d := cmp.Diff(want, s); d != "" || len(ps) > 0 {
 		t.Error(d, ps)
 	}
@@ -87,8 +88,10 @@ P99 E2EL (ms):                           499.99
 `
 
 func TestTablesOfOlderClientsAreRead(t *testing.T) {
-	want := record.Metrics{Completed: 100, Seconds: 20.5, TotalInputTokens: 180000, TotalOutputTokens: 2000, RequestThroughput: 4.88,
-		RequestGoodput: 4.7, OutputThroughput: 97.56, E2EL: record.Latency{Mean: 310, P50: 300.1, P99: 499.99}}
+	want := record.Metrics{
+		Completed: 100, Seconds: 20.5, TotalInputTokens: 180000, TotalOutputTokens: 2000, RequestThroughput: 4.88,
+		RequestGoodput: 4.7, OutputThroughput: 97.56, E2EL: record.Latency{Mean: 310, P50: 300.1, P99: 499.99},
+	}
 	for name, text := range map[string]string{
 		"as printed": block, "with another system's line ends": strings.ReplaceAll(block, "\n", "\r\n"),
 		"after progress": "100%|█████| 100/100 [00:20<00:00,  4.88it/s]\n" + block, "the last of two": strings.ReplaceAll(block, "100", "7") + block,
@@ -198,9 +201,11 @@ const savedJSON = `{"date": "20261123-210341", "model_id": "m", "num_prompts": 1
  "failed": 0, "total_output_tokens": 3200, "request_throughput": 26.7, "p99_e2el_ms": 998.5, "std_ttft_ms": NaN, "max_num_seqs": "16", "max-num-batched-tokens": 256}`
 
 func TestSavedResultsAreReadInEveryArrangement(t *testing.T) {
-	want := Saved{Told: Told{Model: "m", MaxNumSeqs: 16, MaxNumBatchedTokens: 256, Requests: 100, Rate: record.Inf},
+	want := Saved{
+		Told:    Told{Model: "m", MaxNumSeqs: 16, MaxNumBatchedTokens: 256, Requests: 100, Rate: record.Inf},
 		Metrics: record.Metrics{Completed: 100, Seconds: 3.7, TotalOutputTokens: 3200, RequestThroughput: 26.7, E2EL: record.Latency{P99: 998.5}},
-		Ended:   time.Date(2026, 11, 23, 21, 3, 41, 0, time.UTC)}
+		Ended:   time.Date(2026, 11, 23, 21, 3, 41, 0, time.UTC),
+	}
 	first, second := want, want
 	want.Alone, second.Object = true, 1
 	for name, c := range map[string]struct {

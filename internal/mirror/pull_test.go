@@ -41,8 +41,10 @@ func cell(id string) []file {
 func tuned(t testing.TB) *store {
 	s := newStore(t)
 	m := here(t, s, "")
-	for _, name := range []string{"run.json", "plan.json", "effective.yaml", "spec.yaml", "jobs/crew-1/intent.json", "jobs/crew-1/submitted.json",
-		"jobs/crew-1/script", "jobs/cell-a/assignment.json", "queue/pool/000001-cell-a.json", "bin/vtune", "templates/x.tmpl"} {
+	for _, name := range []string{
+		"run.json", "plan.json", "effective.yaml", "spec.yaml", "jobs/crew-1/intent.json", "jobs/crew-1/submitted.json",
+		"jobs/crew-1/script", "jobs/cell-a/assignment.json", "queue/pool/000001-cell-a.json", "bin/vtune", "templates/x.tmpl",
+	} {
 		write(t, m, name, "the text of "+name)
 	}
 	push(t, m)

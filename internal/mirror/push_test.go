@@ -20,8 +20,10 @@ import (
 // submitted is a run directory as a submitter leaves it.
 func submitted(t testing.TB, s *store) *Mirror {
 	m := here(t, s, "")
-	for _, name := range []string{"plan.json", "effective.yaml", "jobs/crew-1/intent.json", "jobs/crew-1/script", "jobs/cell-a/assignment.json",
-		"jobs/cell-a/job", "queue/pool/000001-cell-a.json", "state.json", "run.json"} {
+	for _, name := range []string{
+		"plan.json", "effective.yaml", "jobs/crew-1/intent.json", "jobs/crew-1/script", "jobs/cell-a/assignment.json",
+		"jobs/cell-a/job", "queue/pool/000001-cell-a.json", "state.json", "run.json",
+	} {
 		write(t, m, name, "the text of "+name)
 	}
 	write(t, m, "bin/vtune", strings.Repeat("agent", 100_000))

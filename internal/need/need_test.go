@@ -21,6 +21,7 @@ func (r *recorder) Skipf(format string, args ...any) {
 	r.skipped = format
 	runtime.Goexit()
 }
+
 func (r *recorder) Fatalf(format string, args ...any) {
 	r.failed = format
 	runtime.Goexit()

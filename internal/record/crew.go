@@ -89,6 +89,7 @@ func (d Dir) QuietNode(unit, node string) string { return d.path("jobs", unit, "
 
 // Queue is the folder of jobs that a crew shall work off after its own; they are taken in the order of their names.
 func (d Dir) Queue(unit string) string { return d.path("queue", unit) }
+
 func (d Dir) Queued(unit string, n int, job string) string {
 	return d.path("queue", unit, fmt.Sprintf("%06d-%s.json", n, job))
 }

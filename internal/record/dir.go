@@ -51,6 +51,7 @@ func (d Dir) Best(job string) string { return d.path("best", job+".json") }
 
 // Repeats is the folder of what is asked to be measured again; Repeat is the file of one such wish.
 func (d Dir) Repeats() string { return d.path("repeats") }
+
 func (d Dir) Repeat(cell string, from int) string {
 	return d.path("repeats", fmt.Sprintf("%s-%d.json", cell, from))
 }
@@ -111,9 +112,11 @@ func (a AttemptDir) Observation(n int) string {
 func (a AttemptDir) BenchLog(n int, r Rate) string {
 	return a.path(fmt.Sprintf("bench-%03d-%s.log", n, r))
 }
+
 func (a AttemptDir) Timelines(n int, r Rate) string {
 	return a.path(fmt.Sprintf("bench-%03d-%s.timelines", n, r))
 }
+
 func (a AttemptDir) BenchJSON(n int, r Rate) string {
 	return a.path(fmt.Sprintf("bench-%03d-%s.json", n, r))
 }

@@ -214,8 +214,10 @@ func TestAStatusRowShowsWhatIsFeasibleOrWhyNothingIs(t *testing.T) {
 	for i, want := range []Row{
 		{Phase: record.WorkDone, Job: "cells128-t2048", Scheduler: "17", Node: "n1", Try: "1", Loads: 1},
 		{Phase: record.WorkRunning, Job: "s128-t4096", Scheduler: "17_1", Node: "n2", Try: "1", Loads: 1},
-		{Phase: record.WorkDone, Job: "cells256-t2048", Scheduler: "17", Node: "n1", Try: "1", Loads: 2,
-			Why: "P99 E2EL is 812.00 ms even at 1 req/s, the limit is 500 ms"},
+		{
+			Phase: record.WorkDone, Job: "cells256-t2048", Scheduler: "17", Node: "n1", Try: "1", Loads: 2,
+			Why: "P99 E2EL is 812.00 ms even at 1 req/s, the limit is 500 ms",
+		},
 		{Phase: record.WorkWaiting},
 	} {
 		want.Cell, want.Best = cases()["measuring"].Cells[i].Cell, cases()["measuring"].Cells[i].Accepted

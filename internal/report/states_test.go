@@ -22,8 +22,10 @@ func observation(cell string, attempt, seq int, rate record.Rate, throughput, p9
 	o := record.Observation{
 		Schema: 1, Cell: cell, Attempt: attempt, Seq: seq, Load: record.Load{Rate: rate, Requests: requests}, Client: "vllm",
 		Started: began, Ended: began.Add(20 * time.Second), Verdict: record.Pass, Complete: true,
-		Metrics: record.Metrics{Completed: requests, Seconds: float64(requests) / throughput, RequestThroughput: throughput,
-			RequestGoodput: throughput, TotalOutputTokens: requests * 16, E2EL: record.Latency{Mean: p99 / 2, P50: p99 / 2, P90: p99, P99: p99}},
+		Metrics: record.Metrics{
+			Completed: requests, Seconds: float64(requests) / throughput, RequestThroughput: throughput,
+			RequestGoodput: throughput, TotalOutputTokens: requests * 16, E2EL: record.Latency{Mean: p99 / 2, P50: p99 / 2, P90: p99, P99: p99},
+		},
 	}
 	o.LogFile = record.Dir("").Attempt(record.KindCell, cell, attempt).BenchLog(seq, rate)
 	return o
@@ -41,8 +43,10 @@ func invalid(o record.Observation, c record.Cause, detail string) record.Observa
 }
 
 func endedAttempt(kind record.Kind, cell string, outcome record.Outcome) record.AttemptState {
-	return record.AttemptState{Job: string(kind) + cell, Attempt: 1, Submitted: "17", Node: "n1", Started: true, Ended: true,
-		Outcome: outcome, Starts: starts(kind, 1), Seconds: 60, ServerLog: record.Dir("").Attempt(kind, cell, 1).ServerLog()}
+	return record.AttemptState{
+		Job: string(kind) + cell, Attempt: 1, Submitted: "17", Node: "n1", Started: true, Ended: true,
+		Outcome: outcome, Starts: starts(kind, 1), Seconds: 60, ServerLog: record.Dir("").Attempt(kind, cell, 1).ServerLog(),
+	}
 }
 
 func aCell(seqs, tokens int, phase record.WorkPhase, obs ...record.Observation) record.CellState {
@@ -156,9 +160,11 @@ func cases() map[string]record.State {
 			st.ProfileFiles = nil
 		}),
 		"profile-empty": changed(over(0, atInf(128, 2048, 12.5)), func(st *record.State) { st.ProfileFiles = nil }),
-		"submitted": {Schema: 1, Run: aRun().ID, Phase: record.PhaseProbing, Probe: record.WorkState{Phase: record.WorkWaiting},
+		"submitted": {
+			Schema: 1, Run: aRun().ID, Phase: record.PhaseProbing, Probe: record.WorkState{Phase: record.WorkWaiting},
 			Policy: record.Policy{Method: "auto_tune", LimitMS: 500, InfRequests: 1000, RateRequests: 100},
-			Cells:  []record.CellState{aCell(128, 2048, record.WorkWaiting)}},
+			Cells:  []record.CellState{aCell(128, 2048, record.WorkWaiting)},
+		},
 		"measuring": changed(over(0, atInf(128, 2048, 12.5), aCell(128, 4096, record.WorkRunning, missed(observation("", 1, 1, inf, 5.37, 9000))),
 			never(256, 2048), aCell(256, 4096, record.WorkWaiting)), func(st *record.State) {
 			st.Phase, st.Profile, st.ProfileFiles = record.PhaseMeasuring, record.WorkState{Phase: record.WorkWaiting}, nil

@@ -116,9 +116,13 @@ func (s *summary) cells(st record.State) {
 		answer Answer
 		words  string
 	}{
-		{AnswerAccepted, "accepted"}, {AnswerLeft, "left (cannot win)"}, {AnswerMissed, "missed the limit"},
-		{AnswerUnsure, "with nothing shown"}, {AnswerFailed, "failed"},
-		{AnswerSkipped, "skipped"}, {AnswerOpen, "without an answer"},
+		{AnswerAccepted, "accepted"},
+		{AnswerLeft, "left (cannot win)"},
+		{AnswerMissed, "missed the limit"},
+		{AnswerUnsure, "with nothing shown"},
+		{AnswerFailed, "failed"},
+		{AnswerSkipped, "skipped"},
+		{AnswerOpen, "without an answer"},
 	} {
 		if n := answers[a.answer]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, a.words))

@@ -12,8 +12,10 @@ import (
 func run(p record.Purpose, rate record.Rate, v record.Verdict, p99 float64) record.Observation {
 	o := observation("", 1, 1, rate, min(float64(rate), 13), p99)
 	o.Load.Purpose, o.Load.Requests, o.Client, o.Verdict = p, 3000, "vtune", v
-	o.Steady = &record.Steady{From: 12, To: 112, Requests: 1210, Effective: 830, Throughput: around(o.Metrics.RequestThroughput, 0.01),
-		Reason: "0.61 % of 1210 requests beyond it,\nwhich come 1.5 at a time"}
+	o.Steady = &record.Steady{
+		From: 12, To: 112, Requests: 1210, Effective: 830, Throughput: around(o.Metrics.RequestThroughput, 0.01),
+		Reason: "0.61 % of 1210 requests beyond it,\nwhich come 1.5 at a time",
+	}
 	if !rate.IsInf() {
 		o.Standings = []record.Standing{{
 			Limit: record.Limit{Metric: record.E2EL, Percentile: 99, MS: 500}, Verdict: v, Independent: 830,
@@ -145,8 +147,10 @@ func TestOnlyAConfirmingPassIsShownAsFeasible(t *testing.T) {
 }
 
 func TestTheShareUnderLoadIsOfReadyTime(t *testing.T) {
-	l := record.Ledger{record.SpendStarting: 500, record.SpendStopping: 9, record.SpendProfile: 60, record.SpendMeasured: 60,
-		record.SpendDraining: 10, record.SpendWaiting: 10, record.SpendClient: 10, record.SpendOther: 10}
+	l := record.Ledger{
+		record.SpendStarting: 500, record.SpendStopping: 9, record.SpendProfile: 60, record.SpendMeasured: 60,
+		record.SpendDraining: 10, record.SpendWaiting: 10, record.SpendClient: 10, record.SpendOther: 10,
+	}
 	if got := underLoad(l); got != 0.6 {
 		t.Errorf("%v, want 0.6", got)
 	}

@@ -57,8 +57,10 @@ func walk(p record.Policy, known map[record.Load]knowledge, first int) Decision 
 		cause, detail := at.spoilt()
 		switch {
 		case spoilt == spoiltInARow:
-			return Decision{Action: GiveUp, Cause: cause,
-				Reason: fmt.Sprintf("no valid run at %d rates in a row, down to %d req/s: %s", spoilt, rate, detail)}
+			return Decision{
+				Action: GiveUp, Cause: cause,
+				Reason: fmt.Sprintf("no valid run at %d rates in a row, down to %d req/s: %s", spoilt, rate, detail),
+			}
 		case rate == 1 && spoilt > 0:
 			return Decision{Action: GiveUp, Cause: cause, Reason: "no valid run at 1 req/s: " + detail}
 		case rate == 1:

@@ -11,8 +11,10 @@ import (
 
 // elsewhere is a run that another program made, judged by a limit of 500 ms.
 func elsewhere(seq int, rate record.Rate, throughput, p99 float64) record.Observation {
-	o := record.Observation{Attempt: 1, Seq: seq, Load: record.Load{Rate: rate, Requests: 100}, Verdict: record.Pass,
-		Metrics: record.Metrics{RequestThroughput: throughput, E2EL: record.Latency{P99: p99}}}
+	o := record.Observation{
+		Attempt: 1, Seq: seq, Load: record.Load{Rate: rate, Requests: 100}, Verdict: record.Pass,
+		Metrics: record.Metrics{RequestThroughput: throughput, E2EL: record.Latency{P99: p99}},
+	}
 	if p99 > 500 {
 		o.Verdict = record.Miss
 	}

@@ -68,20 +68,36 @@ func TestTheProbeStepsForMemoryAlone(t *testing.T) {
 		{"the first fits", below(1), nine[:1], ProbeDecision{Action: Accept, Utilization: 0.98}},
 		{"one in the middle fits", below(0.955), nine[:4], ProbeDecision{Action: Accept, Utilization: 0.95}},
 		{"the last fits", below(0.9), nine, ProbeDecision{Action: Accept, Utilization: 0.90}},
-		{"nothing fits", always(record.CauseOOM), nine, ProbeDecision{Action: GiveUp, Cause: record.CauseOOM,
-			Reason: "no gpu-memory-utilization from 0.98 down to 0.90 fits: it said oom"}},
-		{"refused flags end it at once", always(record.CauseFlags), nine[:1],
-			ProbeDecision{Action: GiveUp, Cause: record.CauseFlags, Reason: "it said flags"}},
+		{"nothing fits", always(record.CauseOOM), nine, ProbeDecision{
+			Action: GiveUp, Cause: record.CauseOOM,
+			Reason: "no gpu-memory-utilization from 0.98 down to 0.90 fits: it said oom",
+		}},
+		{
+			"refused flags end it at once", always(record.CauseFlags), nine[:1],
+			ProbeDecision{Action: GiveUp, Cause: record.CauseFlags, Reason: "it said flags"},
+		},
 		{"a crash may be chance once", first(1, record.CauseCrash, fits), []float64{0.98, 0.98}, ProbeDecision{Action: Accept, Utilization: 0.98}},
-		{"a crash twice is an answer", always(record.CauseCrash), []float64{0.98, 0.98},
-			ProbeDecision{Action: GiveUp, Cause: record.CauseCrash, Reason: "it said crash"}},
-		{"a hang twice is an answer", always(record.CauseTimeout), []float64{0.98, 0.98},
-			ProbeDecision{Action: GiveUp, Cause: record.CauseTimeout, Reason: "it said timeout"}},
-		{"a crash, then memory, goes on", first(1, record.CauseCrash, fails(record.CauseOOM)), []float64{0.98, 0.98, 0.97, 0.97, 0.96, 0.96, 0.95, 0.95, 0.94, 0.94, 0.93, 0.93, 0.92, 0.92, 0.91, 0.91, 0.90, 0.90},
-			ProbeDecision{Action: GiveUp, Cause: record.CauseOOM, Reason: "no gpu-memory-utilization from 0.98 down to 0.90 fits: it said oom"}},
+		{
+			"a crash twice is an answer", always(record.CauseCrash),
+			[]float64{0.98, 0.98},
+			ProbeDecision{Action: GiveUp, Cause: record.CauseCrash, Reason: "it said crash"},
+		},
+		{
+			"a hang twice is an answer", always(record.CauseTimeout),
+			[]float64{0.98, 0.98},
+			ProbeDecision{Action: GiveUp, Cause: record.CauseTimeout, Reason: "it said timeout"},
+		},
+		{
+			"a crash, then memory, goes on", first(1, record.CauseCrash, fails(record.CauseOOM)),
+			[]float64{0.98, 0.98, 0.97, 0.97, 0.96, 0.96, 0.95, 0.95, 0.94, 0.94, 0.93, 0.93, 0.92, 0.92, 0.91, 0.91, 0.90, 0.90},
+			ProbeDecision{Action: GiveUp, Cause: record.CauseOOM, Reason: "no gpu-memory-utilization from 0.98 down to 0.90 fits: it said oom"},
+		},
 		{"a taken port is tried on another", first(2, record.CausePort, fits), []float64{0.98, 0.98, 0.98}, ProbeDecision{Action: Accept, Utilization: 0.98}},
-		{"a port that is always taken ends it", always(record.CausePort), []float64{0.98, 0.98, 0.98},
-			ProbeDecision{Action: GiveUp, Cause: record.CausePort, Reason: "it said port"}},
+		{
+			"a port that is always taken ends it", always(record.CausePort),
+			[]float64{0.98, 0.98, 0.98},
+			ProbeDecision{Action: GiveUp, Cause: record.CausePort, Reason: "it said port"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			starts, got := probe(t, test.server)

@@ -241,8 +241,10 @@ func (s *Server) Settle(ctx context.Context) error {
 			if s.alive.Err() != nil {
 				return s.ended(ctx)
 			}
-			return &vllm.Failure{Cause: record.CauseTimeout,
-				Message: fmt.Sprintf("%.0f requests run and %.0f wait %v after the load", m.Running, m.Waiting, s.host.Drain)}
+			return &vllm.Failure{
+				Cause:   record.CauseTimeout,
+				Message: fmt.Sprintf("%.0f requests run and %.0f wait %v after the load", m.Running, m.Waiting, s.host.Drain),
+			}
 		case <-tick.C:
 		}
 	}

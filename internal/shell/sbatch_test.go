@@ -84,7 +84,8 @@ func isControl(r rune) bool {
 func assertDirective(t interface {
 	Fatalf(string, ...any)
 	Errorf(string, ...any)
-}, line, value string) {
+}, line, value string,
+) {
 	if strings.ContainsFunc(line, isControl) {
 		t.Errorf("%q would break a line", line)
 	}

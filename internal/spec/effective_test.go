@@ -19,8 +19,10 @@ func anySpec() *rapid.Generator[*Spec] {
 			System:         rapid.SampledFrom([]string{"GPU", "TPU", "CPU"}).Draw(t, "system"),
 			TensorParallel: number(1), PipelineParallel: rapid.IntRange(1, 4).Draw(t, "stages"),
 			DownloadDir: rapid.StringMatching(`(/[^\x00-\x1f\x7f]{0,12})?`).Draw(t, "download dir"),
-			Workload: Workload{number(1), number(1), rapid.IntRange(0, 99).Draw(t, "pct"),
-				rapid.SampledFrom([]int{0, 16, 128256}).Draw(t, "vocabulary")},
+			Workload: Workload{
+				number(1), number(1), rapid.IntRange(0, 99).Draw(t, "pct"),
+				rapid.SampledFrom([]int{0, 16, 128256}).Draw(t, "vocabulary"),
+			},
 			Grid: Grid{
 				MaxNumSeqs:          rapid.SliceOfNDistinct(rapid.IntRange(1, 512), 1, 4, rapid.ID).Draw(t, "seqs"),
 				MaxNumBatchedTokens: rapid.SliceOfNDistinct(rapid.IntRange(512, 9000), 1, 4, rapid.ID).Draw(t, "tokens"),
@@ -145,10 +147,14 @@ func anyOfVtune(t *rapid.T, s *Spec) {
 	s.Prune = rapid.SampledFrom([]string{"bound", "model", "none"}).Draw(t, "prune")
 	s.Emulate = rapid.SampledFrom([]string{"auto", "off"}).Draw(t, "emulate")
 	s.Tolerance = rapid.SampledFrom([]float64{0.001, 0.02, 0.5}).Draw(t, "tolerance")
-	s.Test = Test{rapid.Float64Range(0.05, 0.95).Draw(t, "zone"), rapid.Float64Range(0.0001, 0.2).Draw(t, "pass"), 0.01,
-		rapid.IntRange(10000, 1e6).Draw(t, "requests"), rapid.SampledFrom([]string{"10m", "1h30m"}).Draw(t, "time")}
-	s.Arrivals = Arrivals{rapid.SampledFrom([]string{"1", "constant", "0.01", "2.50"}).Draw(t, "burstiness"),
-		rapid.SampledFrom([]string{"due", "sent"}).Draw(t, "from")}
+	s.Test = Test{
+		rapid.Float64Range(0.05, 0.95).Draw(t, "zone"), rapid.Float64Range(0.0001, 0.2).Draw(t, "pass"), 0.01,
+		rapid.IntRange(10000, 1e6).Draw(t, "requests"), rapid.SampledFrom([]string{"10m", "1h30m"}).Draw(t, "time"),
+	}
+	s.Arrivals = Arrivals{
+		rapid.SampledFrom([]string{"1", "constant", "0.01", "2.50"}).Draw(t, "burstiness"),
+		rapid.SampledFrom([]string{"due", "sent"}).Draw(t, "from"),
+	}
 	s.Verify.Duration = rapid.SampledFrom([]string{"10m", "90s"}).Draw(t, "duration")
 	if rapid.Bool().Draw(t, "verifies") {
 		s.Verify.Rate, s.Verify.Utilization = 1234.5, rapid.SampledFrom([]float64{0, 0.01, 0.9, 1}).Draw(t, "utilization")

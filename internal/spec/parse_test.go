@@ -160,52 +160,86 @@ func TestEachMistakeIsOneProblemAtItsPlace(t *testing.T) {
 		{"limits that are no list", minimal + "limits: {metric: ttft, ms: 5}\n", "s:6:9: limits: wants a list, got keys and values"},
 		{"an unknown key of a limit", minimal + "limits: [{metric: ttft, ms: 5, p: 9}]\n", "s:6:32: limits[0].p: unknown key"},
 		{"a limit of 0 ms", minimal + "limits: [{metric: ttft, ms: 0}]\n", "s:6:29: limits[0].ms: 0 is not above 0"},
-		{"a percentile of 100", minimal + "limits: [{metric: ttft, ms: 5, percentile: 100}]\n",
-			"s:6:44: limits[0].percentile: 100 would forbid a single slow request, which no number of requests can show"},
-		{"a percentile of 0", minimal + "limits: [{metric: ttft, ms: 5, percentile: 0}]\n",
-			"s:6:44: limits[0].percentile: 0 would let every request be slow"},
-		{"a percentile above 100", minimal + "limits: [{metric: ttft, ms: 5, percentile: 101}]\n",
-			"s:6:44: limits[0].percentile: 101 is not above 0 and below 100"},
-		{"a limit twice", minimal + "limits: [{metric: ttft, ms: 5}, {metric: ttft, ms: 6, percentile: 99}]\n",
-			"s:6:33: limits[1]: P99 of ttft stands at [0] already"},
-		{"limits that are not monotone", minimal + "limits: [{metric: ttft, ms: 5}, {metric: ttft, ms: 6, percentile: 50}]\n",
-			"s:6:33: limits[1]: P99 of ttft cannot be below its P50: one of 6 ms and 5 ms (at [0]) is without effect"},
+		{
+			"a percentile of 100", minimal + "limits: [{metric: ttft, ms: 5, percentile: 100}]\n",
+			"s:6:44: limits[0].percentile: 100 would forbid a single slow request, which no number of requests can show",
+		},
+		{
+			"a percentile of 0", minimal + "limits: [{metric: ttft, ms: 5, percentile: 0}]\n",
+			"s:6:44: limits[0].percentile: 0 would let every request be slow",
+		},
+		{
+			"a percentile above 100", minimal + "limits: [{metric: ttft, ms: 5, percentile: 101}]\n",
+			"s:6:44: limits[0].percentile: 101 is not above 0 and below 100",
+		},
+		{
+			"a limit twice", minimal + "limits: [{metric: ttft, ms: 5}, {metric: ttft, ms: 6, percentile: 99}]\n",
+			"s:6:33: limits[1]: P99 of ttft stands at [0] already",
+		},
+		{
+			"limits that are not monotone", minimal + "limits: [{metric: ttft, ms: 5}, {metric: ttft, ms: 6, percentile: 50}]\n",
+			"s:6:33: limits[1]: P99 of ttft cannot be below its P50: one of 6 ms and 5 ms (at [0]) is without effect",
+		},
 		{"a goodput of nothing", minimal + "goodput_pct: 95\n", "s:6:14: goodput_pct: there is no limit that requests could be within"},
 		{"a goodput of 100 %", minimal + "limit: {p99_e2el_ms: 5}\ngoodput_pct: 100\n", "s:7:14: goodput_pct: 100 is not above 0 and below 100"},
-		{"a percentile beyond the budget", minimal + "limits: [{metric: ttft, ms: 5, percentile: 99.9}]\n",
-			"s:6:10: limits[0]: 99.9 % cannot be shown by test.max_requests 3000: it takes 3068 even if none is beyond the limit"},
-		{"a budget too small for the limit", minimal + "limit: {p99_e2el_ms: 5}\ntest: {max_requests: 300}\n",
-			"s:6:22: limit.p99_e2el_ms: 99 % cannot be shown by test.max_requests 300: it takes 305 even if none is beyond the limit"},
-		{"a prefix of the whole prompt", strings.Replace(minimal, "20}", "20, cache_hit_pct: 100}", 1),
-			"s:2:60: workload.cache_hit_pct: 100 % leaves a request no tokens of its own, and prompts could not be told apart"},
-		{"the script's client", minimal + "client: vllm\n",
-			"s:6:9: client: method vtune ends a load as soon as its verdict is sure, which vllm bench serve cannot"},
+		{
+			"a percentile beyond the budget", minimal + "limits: [{metric: ttft, ms: 5, percentile: 99.9}]\n",
+			"s:6:10: limits[0]: 99.9 % cannot be shown by test.max_requests 3000: it takes 3068 even if none is beyond the limit",
+		},
+		{
+			"a budget too small for the limit", minimal + "limit: {p99_e2el_ms: 5}\ntest: {max_requests: 300}\n",
+			"s:6:22: limit.p99_e2el_ms: 99 % cannot be shown by test.max_requests 300: it takes 305 even if none is beyond the limit",
+		},
+		{
+			"a prefix of the whole prompt", strings.Replace(minimal, "20}", "20, cache_hit_pct: 100}", 1),
+			"s:2:60: workload.cache_hit_pct: 100 % leaves a request no tokens of its own, and prompts could not be told apart",
+		},
+		{
+			"the script's client", minimal + "client: vllm\n",
+			"s:6:9: client: method vtune ends a load as soon as its verdict is sure, which vllm bench serve cannot",
+		},
 		{"rate searches as jobs", minimal + "rate_search: follow-up\n", "s:6:14: rate_search: method vtune searches in the cell's job"},
 		{"a burstiness of 0", minimal + "arrivals: {burstiness: 0}\n", "s:6:24: arrivals.burstiness: 0 is not between 0.01 and 1000"},
 		{"a zone too wide", minimal + "test: {zone: 1}\n", "s:6:14: test.zone: 1 is not between 0.05 and 0.95"},
 		{"a budget too small", minimal + "test: {max_requests: 99}\n", "s:6:22: test.max_requests: 99 is not 100 or more (at most 2147483647)"},
 		{"a budget without an end", minimal + "test: {max_time: 0s}\n", "s:6:18: test.max_time: 0s is not between 1s and 24h"},
-		{"a vocabulary of two", strings.Replace(minimal, "20}", "20, vocab_size: 2}", 1),
-			"s:2:57: workload.vocab_size: 2 is not 16 or more (at most 2147483647)"},
-		{"a cache root twice", minimal + "server: {cache_root: /a, environment: {VLLM_CACHE_ROOT: /b}}\n",
-			"s:6:22: server.cache_root: VLLM_CACHE_ROOT stands in server.environment too"},
+		{
+			"a vocabulary of two", strings.Replace(minimal, "20}", "20, vocab_size: 2}", 1),
+			"s:2:57: workload.vocab_size: 2 is not 16 or more (at most 2147483647)",
+		},
+		{
+			"a cache root twice", minimal + "server: {cache_root: /a, environment: {VLLM_CACHE_ROOT: /b}}\n",
+			"s:6:22: server.cache_root: VLLM_CACHE_ROOT stands in server.environment too",
+		},
 		{"the script's method with a key of ours", minimal + "method: auto_tune\ntest: {zone: 0.4}\n", "s:7:14: test.zone: only method vtune knows this key"},
-		{"the script's method with a goodput", minimal + "method: auto_tune\nlimit: {p99_e2el_ms: 5}\ngoodput_pct: 95\n",
-			"s:8:14: goodput_pct: only method vtune knows this key"},
-		{"the script's method with another limit", minimal + "method: auto_tune\nlimits: [{metric: ttft, ms: 5}]\n",
-			"s:7:10: limits[0]: method auto_tune knows one limit, on P99 E2EL"},
-		{"the script's method with two limits", minimal + "method: auto_tune\nlimits: [{metric: e2el, ms: 5}, {metric: e2el, percentile: 50, ms: 4}]\n",
-			"s:7:33: limits[1]: method auto_tune knows one limit, on P99 E2EL"},
+		{
+			"the script's method with a goodput", minimal + "method: auto_tune\nlimit: {p99_e2el_ms: 5}\ngoodput_pct: 95\n",
+			"s:8:14: goodput_pct: only method vtune knows this key",
+		},
+		{
+			"the script's method with another limit", minimal + "method: auto_tune\nlimits: [{metric: ttft, ms: 5}]\n",
+			"s:7:10: limits[0]: method auto_tune knows one limit, on P99 E2EL",
+		},
+		{
+			"the script's method with two limits", minimal + "method: auto_tune\nlimits: [{metric: e2el, ms: 5}, {metric: e2el, percentile: 50, ms: 4}]\n",
+			"s:7:33: limits[1]: method auto_tune knows one limit, on P99 E2EL",
+		},
 		{"the script's method with our profile", minimal + "method: auto_tune\nprofile: {with: confirm}\n", "s:7:17: profile.with: method auto_tune has no confirming run"},
-		{"a claim about several cells", minimal + "verify: {rate: 5}\n",
-			"s:6:16: verify.rate: is a claim about one cell, and the grid has 4"},
+		{
+			"a claim about several cells", minimal + "verify: {rate: 5}\n",
+			"s:6:16: verify.rate: is a claim about one cell, and the grid has 4",
+		},
 		{"a claim of nothing", oneCell + "verify: {rate: 0}\n", "s:6:16: verify.rate: 0 is not above 0 and below 1e+06"},
 		{"a claim without a duration's unit", oneCell + "verify: {rate: 5, duration: 10}\n", `s:6:29: verify.duration: "10" is not a duration`},
-		{"a claim about more memory than there is", oneCell + "verify: {rate: 5, gpu_memory_utilization: 1.1}\n",
-			"s:6:43: verify.gpu_memory_utilization: 1.1 is not between 0.01 and 1"},
+		{
+			"a claim about more memory than there is", oneCell + "verify: {rate: 5, gpu_memory_utilization: 1.1}\n",
+			"s:6:43: verify.gpu_memory_utilization: 1.1 is not between 0.01 and 1",
+		},
 		{"a claim by the script's method", oneCell + "method: auto_tune\nverify: {rate: 5}\n", "s:7:16: verify.rate: only method vtune knows this key"},
-		{"a run too short for its claim", oneCell + "limit: {p99_e2el_ms: 5}\nverify: {rate: 0.5}\n",
-			"s:6:22: limit.p99_e2el_ms: 99 % cannot be shown by the requests of verify 300: it takes 305 even if none is beyond the limit"},
+		{
+			"a run too short for its claim", oneCell + "limit: {p99_e2el_ms: 5}\nverify: {rate: 0.5}\n",
+			"s:6:22: limit.p99_e2el_ms: 99 % cannot be shown by the requests of verify 300: it takes 305 even if none is beyond the limit",
+		},
 		{"a merge of a list", minimal + "x-a: &a [1]\nsite:\n  <<: *a\n", "s:8:7: site.<<: wants an anchor of keys and values"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -263,10 +297,14 @@ func TestSeveralLimitsAreFineWhereNoneImpliesAnother(t *testing.T) {
 
 func TestAPlansShapeFollowsWhatIsScarce(t *testing.T) {
 	for _, c := range []struct{ add, want string }{
-		{"", "columns"}, {"scheduler: local\nsite: {max_parallel: 9}\n", "columns"},
-		{"scheduler: slurm\n", "cells"}, {"scheduler: slurm\nsite: {max_parallel: 4}\n", "cells"},
-		{"scheduler: slurm\nsite: {max_parallel: 3}\n", "columns"}, {"scheduler: slurm\nplan: columns\n", "columns"},
-		{"plan: cells\n", "cells"}, {"method: auto_tune\n", ""},
+		{"", "columns"},
+		{"scheduler: local\nsite: {max_parallel: 9}\n", "columns"},
+		{"scheduler: slurm\n", "cells"},
+		{"scheduler: slurm\nsite: {max_parallel: 4}\n", "cells"},
+		{"scheduler: slurm\nsite: {max_parallel: 3}\n", "columns"},
+		{"scheduler: slurm\nplan: columns\n", "columns"},
+		{"plan: cells\n", "cells"},
+		{"method: auto_tune\n", ""},
 	} {
 		s, err := Parse("s", []byte(minimal+c.add))
 		if err != nil {
@@ -285,8 +323,10 @@ func TestTheScriptsMethodHasTheScriptsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	got.Model, got.Workload, got.Grid, got.Server = "", Workload{}, Grid{}, Server{}
-	want := &Spec{System: "GPU", TensorParallel: 1, PipelineParallel: 1, MaxModelLen: 2048, Base: ".", Scheduler: "local", Site: plainSite(),
-		Method: "auto_tune", Client: "vllm", RateSearch: "in-job", Profile: Profile{With: "own-start"}}
+	want := &Spec{
+		System: "GPU", TensorParallel: 1, PipelineParallel: 1, MaxModelLen: 2048, Base: ".", Scheduler: "local", Site: plainSite(),
+		Method: "auto_tune", Client: "vllm", RateSearch: "in-job", Profile: Profile{With: "own-start"},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("spec differs (-want +got):\n%s", diff)
 	}

@@ -63,8 +63,10 @@ server: {environment: {A: mine, B: mine}}
 	if diff := cmp.Diff(want, s.Site); diff != "" {
 		t.Errorf("site (-want +got):\n%s", diff)
 	}
-	server := Server{Command: []string{"python3"}, Environment: map[string]string{"HF_HOME": "/hf", "A": "mine", "B": "mine"}, Secrets: []string{"HF_TOKEN"},
-		MultiNode: "mp", StartTimeout: "10m"}
+	server := Server{
+		Command: []string{"python3"}, Environment: map[string]string{"HF_HOME": "/hf", "A": "mine", "B": "mine"}, Secrets: []string{"HF_TOKEN"},
+		MultiNode: "mp", StartTimeout: "10m",
+	}
 	if diff := cmp.Diff(server, s.Server); diff != "" || s.DownloadDir != "/models" {
 		t.Errorf("server (-want +got):\n%s, download_dir %s", diff, s.DownloadDir)
 	}
@@ -113,10 +115,14 @@ func TestAProblemStandsInTheFileThatHasIt(t *testing.T) {
 		{"no YAML", "partition: [\n", "site: {use: c}\n", "/sites/c.yaml:2:1: did not find expected node content"},
 		{"an empty file", "# nothing\n", "site: {use: c}\n", "/sites/c.yaml:1:1: the file is empty"},
 		{"one of several keys", "container: {runtime: apptainer}\n", "scheduler: slurm\nsite: {use: c}\n", "/sites/c.yaml:1:22: container.runtime: has no image to run"},
-		{"a relative file of secrets", "server: {secrets_file: s}\n", "site: {use: c}\n",
-			"/sites/c.yaml:1:24: server.secrets_file: a relative path would be looked for beside each spec"},
-		{"one of each, and one that is not in force", "cpus: many\nqos: a b\n", "site: {use: c, cpus: x}\n",
-			`/sites/c.yaml:2:6: qos: "a b" is not a name of letters, digits and _ . , + : @ -` + "\n" + `s:6:22: site.cpus: wants a whole number, got the text "x"`},
+		{
+			"a relative file of secrets", "server: {secrets_file: s}\n", "site: {use: c}\n",
+			"/sites/c.yaml:1:24: server.secrets_file: a relative path would be looked for beside each spec",
+		},
+		{
+			"one of each, and one that is not in force", "cpus: many\nqos: a b\n", "site: {use: c, cpus: x}\n",
+			`/sites/c.yaml:2:6: qos: "a b" is not a name of letters, digits and _ . , + : @ -` + "\n" + `s:6:22: site.cpus: wants a whole number, got the text "x"`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sites := siteFiles(map[string]string{"c": c.site})

@@ -22,8 +22,10 @@ func TestASpecForTPUsHasTheirDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := TPU{Project: "my-project", Zone: "us-east5-b", AcceleratorType: "v6e-8", RuntimeVersion: "v2-alpha-tpuv6e", ExternalIPs: true,
-		MaxRunDuration: "4h", CellsPerResource: 8, API: "v2"}
+	want := TPU{
+		Project: "my-project", Zone: "us-east5-b", AcceleratorType: "v6e-8", RuntimeVersion: "v2-alpha-tpuv6e", ExternalIPs: true,
+		MaxRunDuration: "4h", CellsPerResource: 8, API: "v2",
+	}
 	if diff := cmp.Diff(want, s.Site.TPU); diff != "" {
 		t.Errorf("site differs (-want +got):\n%s", diff)
 	}
@@ -57,10 +59,14 @@ func TestWhatASpecForTPUsCannotSayIsRefusedAtItsKey(t *testing.T) {
 	for _, c := range []struct{ name, spec, want, hint string }{
 		{"no bucket", minimal + "scheduler: tpu\n" + v6e + "}\n", "base: is missing, which scheduler tpu needs", "the machines share no directory: write base: gs://BUCKET/PATH"},
 		{"a folder", minimal + "base: §/shared\nscheduler: tpu\n" + v6e + "}\n", "base: does not do for scheduler tpu", "the machines share no directory: write base: gs://BUCKET/PATH"},
-		{"a bucket of no name", minimal + "base: §gs:///a\nscheduler: tpu\n" + v6e + "}\n", `base: "gs:///a" is not gs://BUCKET/PATH`,
-			"a bucket's name has 3 to 63 small letters, digits and - _ . ; a path letters, digits and _ . + = @ - between single slashes"},
-		{"a path that climbs", minimal + "base: §gs://bucket/../a\nscheduler: tpu\n" + v6e + "}\n", `base: "gs://bucket/../a" is not gs://BUCKET/PATH`,
-			"a bucket's name has 3 to 63 small letters, digits and - _ . ; a path letters, digits and _ . + = @ - between single slashes"},
+		{
+			"a bucket of no name", minimal + "base: §gs:///a\nscheduler: tpu\n" + v6e + "}\n", `base: "gs:///a" is not gs://BUCKET/PATH`,
+			"a bucket's name has 3 to 63 small letters, digits and - _ . ; a path letters, digits and _ . + = @ - between single slashes",
+		},
+		{
+			"a path that climbs", minimal + "base: §gs://bucket/../a\nscheduler: tpu\n" + v6e + "}\n", `base: "gs://bucket/../a" is not gs://BUCKET/PATH`,
+			"a bucket's name has 3 to 63 small letters, digits and - _ . ; a path letters, digits and _ . + = @ - between single slashes",
+		},
 		{"a bucket of a local run", minimal + "base: §gs://bucket/a\n", "base: only scheduler tpu keeps its runs in a bucket", "write a path, or scheduler: tpu"},
 		{"a key of TPUs on Slurm", minimal + "scheduler: slurm\nsite: {spot: §true}\n", "site.spot: only scheduler tpu knows this key", "leave it out, or write scheduler: tpu"},
 		{"a bound of a local run", minimal + "max_chip_hours: §8\n", "max_chip_hours: only scheduler tpu knows this key", "leave it out, or write scheduler: tpu"},
@@ -68,37 +74,61 @@ func TestWhatASpecForTPUsCannotSayIsRefusedAtItsKey(t *testing.T) {
 		{"GPUs", site("") + "system: §GPU\n", "system: scheduler tpu has TPUs", "write system: TPU, or leave the key out"},
 		{"no project", without("project"), "site.project: is missing, which scheduler tpu needs", "write the id of the project that pays: gcloud config get project"},
 		{"an empty zone", strings.Replace(site(""), "us-east5-b", `§""`, 1), "site.zone: does not do for scheduler tpu", "write where the TPUs are: gcloud compute tpus locations list"},
-		{"no runtime", without("runtime_version"), "site.runtime_version: is missing, which scheduler tpu needs",
-			"write the system image, such as v2-alpha-tpuv6e for v6e, v2-alpha-tpuv5-lite for v5e"},
-		{"no shape", without("accelerator_type"), "site.accelerator_type: is missing, which scheduler tpu needs",
-			"write accelerator_type: v6e-8, or accelerator: V6E with topology: 2x4"},
-		{"two shapes", strings.Replace(site("topology: 2x4"), "v6e-8", "§v6e-8", 1), "site.accelerator_type: stands beside accelerator or topology, which say the same",
-			"keep accelerator_type, or the other two"},
-		{"a kind without a topology", strings.Replace(site(""), "accelerator_type: v6e-8", "accelerator: §V6E", 1),
-			"site.accelerator: is no slice without a topology", "write site.topology too, or accelerator_type alone"},
-		{"a topology without a kind", strings.Replace(site(""), "accelerator_type: v6e-8", "topology: §2x4", 1),
-			"site.topology: is no slice without the kind of TPU", "write site.accelerator too, or accelerator_type alone"},
+		{
+			"no runtime", without("runtime_version"), "site.runtime_version: is missing, which scheduler tpu needs",
+			"write the system image, such as v2-alpha-tpuv6e for v6e, v2-alpha-tpuv5-lite for v5e",
+		},
+		{
+			"no shape", without("accelerator_type"), "site.accelerator_type: is missing, which scheduler tpu needs",
+			"write accelerator_type: v6e-8, or accelerator: V6E with topology: 2x4",
+		},
+		{
+			"two shapes", strings.Replace(site("topology: 2x4"), "v6e-8", "§v6e-8", 1), "site.accelerator_type: stands beside accelerator or topology, which say the same",
+			"keep accelerator_type, or the other two",
+		},
+		{
+			"a kind without a topology", strings.Replace(site(""), "accelerator_type: v6e-8", "accelerator: §V6E", 1),
+			"site.accelerator: is no slice without a topology", "write site.topology too, or accelerator_type alone",
+		},
+		{
+			"a topology without a kind", strings.Replace(site(""), "accelerator_type: v6e-8", "topology: §2x4", 1),
+			"site.topology: is no slice without the kind of TPU", "write site.accelerator too, or accelerator_type alone",
+		},
 		{"a slice of no size", strings.Replace(site(""), "v6e-8", "§v6e-3", 1), "site.accelerator_type: v6e-3: no slice of v6e has 3 chips", ""},
-		{"a topology of another kind", strings.Replace(site(""), "accelerator_type: v6e-8", "accelerator: V6E, topology: §2x2x2", 1),
-			`site.topology: "2x2x2" is no topology of V6E, which has 2 dimensions`, ""},
-		{"a server larger than its slice", site("") + "tensor_parallel: §16\n", "tensor_parallel: a server of 16 chips does not fit a slice of 8",
-			"write a larger slice, or fewer chips for the server"},
-		{"stages beyond a slice", site("") + "pipeline_parallel: §9\n", "pipeline_parallel: a server of 9 chips does not fit a slice of 8",
-			"write a larger slice, or fewer chips for the server"},
-		{"hosts that do not join", strings.Replace(site(""), "v6e-8", "v6e-16", 1) + "server: {multi_node: §mp}\n",
-			"server.multi_node: the 4 hosts of a slice join by Ray", "write ray, or leave the key out"},
+		{
+			"a topology of another kind", strings.Replace(site(""), "accelerator_type: v6e-8", "accelerator: V6E, topology: §2x2x2", 1),
+			`site.topology: "2x2x2" is no topology of V6E, which has 2 dimensions`, "",
+		},
+		{
+			"a server larger than its slice", site("") + "tensor_parallel: §16\n", "tensor_parallel: a server of 16 chips does not fit a slice of 8",
+			"write a larger slice, or fewer chips for the server",
+		},
+		{
+			"stages beyond a slice", site("") + "pipeline_parallel: §9\n", "pipeline_parallel: a server of 9 chips does not fit a slice of 8",
+			"write a larger slice, or fewer chips for the server",
+		},
+		{
+			"hosts that do not join", strings.Replace(site(""), "v6e-8", "v6e-16", 1) + "server: {multi_node: §mp}\n",
+			"server.multi_node: the 4 hosts of a slice join by Ray", "write ray, or leave the key out",
+		},
 		{"a name that is not the API's", strings.Replace(site(""), "v6e-8", "§v5e-8", 1), "site.accelerator_type: the API has another name for v5e", "write v5litepod-8"},
 		{"a region", strings.Replace(site(""), "us-east5-b", "§us-east5", 1), "site.zone: us-east5 is a region", "write a zone of it, such as us-east5-b"},
-		{"a project's number", strings.Replace(site(""), "my-project", "§123456", 1),
-			`site.project: "123456" is not a project's id: 6 to 30 small letters, digits and dashes, a letter first`, ""},
-		{"a hostile topology", strings.Replace(site(""), "accelerator_type: v6e-8", `accelerator: V6E, topology: §"2x4;id"`, 1),
-			`site.topology: "2x4;id" is not a topology such as 2x4 or 4x4x4`, ""},
+		{
+			"a project's number", strings.Replace(site(""), "my-project", "§123456", 1),
+			`site.project: "123456" is not a project's id: 6 to 30 small letters, digits and dashes, a letter first`, "",
+		},
+		{
+			"a hostile topology", strings.Replace(site(""), "accelerator_type: v6e-8", `accelerator: V6E, topology: §"2x4;id"`, 1),
+			`site.topology: "2x4;id" is not a topology such as 2x4 or 4x4x4`, "",
+		},
 		{"two tiers", site("spot: true, guaranteed: §true"), "site.guaranteed: stands beside spot", "keep one; with none of them machines are on demand"},
 		{"yes", site("spot: §yes"), `site.spot: wants true or false, got the text "yes"`, ""},
 		{"flex start in v2", site("flex_start: §true"), "site.flex_start: is not in version v2 of the API", "write site.api: v2alpha1"},
 		{"a reservation for nothing", site("reservation: §week"), "site.reservation: is not used", "write site.reserved: true, or leave the key out"},
-		{"a person", site("service_account: §me@example.com"),
-			`site.service_account: "me@example.com" is not a service account's email, such as NAME@PROJECT.iam.gserviceaccount.com`, ""},
+		{
+			"a person", site("service_account: §me@example.com"),
+			`site.service_account: "me@example.com" is not a service account's email, such as NAME@PROJECT.iam.gserviceaccount.com`, "",
+		},
 		{"a label in capitals", site("labels: {§Team: a}"), `site.labels.Team: "Team" is not a label's name: small letters, digits, _ and -, a letter first, at most 63`, ""},
 		{"a label of vtune", site("labels: {§vtune-run: a}"), "site.labels.vtune-run: labels that begin with vtune are vtune's: it finds its machines by them", ""},
 		{"a label's value with a space", site("labels: {team: §a b}"), `site.labels.team: "a b" is not a label's value: small letters, digits, _ and -, at most 63`, ""},
@@ -111,18 +141,28 @@ func TestWhatASpecForTPUsCannotSayIsRefusedAtItsKey(t *testing.T) {
 		{"a pack", site("pack: §gpus"), "site.pack: only jobs of Slurm can do this", "write scheduler: slurm, or site.pack: off"},
 		{"a shape", site("shape: §one-job"), "site.shape: only jobs of Slurm can do this", "write scheduler: slurm, or site.shape: jobs"},
 		{"a scratch", site("scratch: §/s"), "site.scratch: only jobs of Slurm can do this", `write scheduler: slurm, or site.scratch: ""`},
-		{"a collector's partition", site("collector: {partition: §a}"), "site.collector.partition: only on Slurm is the collector a job",
-			"write scheduler: slurm, or leave the key out"},
-		{"apptainer", site("container: {runtime: §apptainer, image: /v.sif}"), "site.container.runtime: a TPU's machine has docker",
-			"write site.container.runtime: docker, or none where vLLM is in the machine's system image"},
+		{
+			"a collector's partition", site("collector: {partition: §a}"), "site.collector.partition: only on Slurm is the collector a job",
+			"write scheduler: slurm, or leave the key out",
+		},
+		{
+			"apptainer", site("container: {runtime: §apptainer, image: /v.sif}"), "site.container.runtime: a TPU's machine has docker",
+			"write site.container.runtime: docker, or none where vLLM is in the machine's system image",
+		},
 		{"docker without an image", site("container: {runtime: §docker}"), "site.container.runtime: has no image to run", "write site.container.image"},
 		{"an image without docker", site("container: {image: §vllm/vllm-tpu:v1}"), "site.container.image: nothing is said to run it with", "write site.container.runtime: docker"},
-		{"a file for docker", site("container: {runtime: docker, image: §/v.sif}"), `site.container.image: "/v.sif" is no image of a registry`,
-			"write REPOSITORY:TAG, such as vllm/vllm-tpu:TAG"},
-		{"docker on Slurm", minimal + "scheduler: slurm\nsite: {container: {runtime: §docker, image: a}}\n", "site.container.runtime: begins containers on TPUs only",
-			"write site.container.runtime: apptainer or pyxis on Slurm"},
-		{"docker on this machine", minimal + "site: {container: {runtime: §docker, image: a}}\n", "site.container.runtime: begins containers on TPUs only",
-			"write site.container.runtime: apptainer or pyxis on Slurm"},
+		{
+			"a file for docker", site("container: {runtime: docker, image: §/v.sif}"), `site.container.image: "/v.sif" is no image of a registry`,
+			"write REPOSITORY:TAG, such as vllm/vllm-tpu:TAG",
+		},
+		{
+			"docker on Slurm", minimal + "scheduler: slurm\nsite: {container: {runtime: §docker, image: a}}\n", "site.container.runtime: begins containers on TPUs only",
+			"write site.container.runtime: apptainer or pyxis on Slurm",
+		},
+		{
+			"docker on this machine", minimal + "site: {container: {runtime: §docker, image: a}}\n", "site.container.runtime: begins containers on TPUs only",
+			"write site.container.runtime: apptainer or pyxis on Slurm",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before, after, marked := strings.Cut(c.spec, "§")

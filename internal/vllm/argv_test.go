@@ -21,9 +21,11 @@ func TestServeIsTheScriptsCommand(t *testing.T) {
 	s := serve()
 	s.Server.Flags = []string{"--dtype", "bfloat16"}
 	s.Server.DownloadDir = "/data/a b"
-	want := []string{"apptainer", "exec", "vllm", "serve", "meta-llama/Llama-3.1-8B-Instruct", "--host", "127.0.0.1", "--port", "40123",
+	want := []string{
+		"apptainer", "exec", "vllm", "serve", "meta-llama/Llama-3.1-8B-Instruct", "--host", "127.0.0.1", "--port", "40123",
 		"--gpu-memory-utilization", "0.97", "--max-num-seqs", "128", "--max-num-batched-tokens", "512", "--tensor-parallel-size", "2",
-		"--enable-prefix-caching", "--load-format", "dummy", "--download-dir", "/data/a b", "--max-model-len", "4096", "--dtype", "bfloat16"}
+		"--enable-prefix-caching", "--load-format", "dummy", "--download-dir", "/data/a b", "--max-model-len", "4096", "--dtype", "bfloat16",
+	}
 	if d := cmp.Diff(want, s.Argv()); d != "" {
 		t.Error(d)
 	}
@@ -32,9 +34,11 @@ func TestServeIsTheScriptsCommand(t *testing.T) {
 func TestASocketReplacesHostAndPort(t *testing.T) {
 	s := serve()
 	s.Socket = "/tmp/x/s"
-	want := []string{"apptainer", "exec", "vllm", "serve", "meta-llama/Llama-3.1-8B-Instruct", "--uds", "/tmp/x/s",
+	want := []string{
+		"apptainer", "exec", "vllm", "serve", "meta-llama/Llama-3.1-8B-Instruct", "--uds", "/tmp/x/s",
 		"--gpu-memory-utilization", "0.97", "--max-num-seqs", "128", "--max-num-batched-tokens", "512", "--tensor-parallel-size", "2",
-		"--enable-prefix-caching", "--load-format", "dummy", "--max-model-len", "4096"}
+		"--enable-prefix-caching", "--load-format", "dummy", "--max-model-len", "4096",
+	}
 	if d := cmp.Diff(want, s.Argv()); d != "" {
 		t.Error(d)
 	}
@@ -57,9 +61,11 @@ func TestAUsersLoadFormatReplacesDummy(t *testing.T) {
 func TestOnSeveralNodesAServerIsStartedByTheLaunchProgram(t *testing.T) {
 	s := serve()
 	s.Server.Launch, s.Server.PipelineParallel, s.Server.Nodes = "/run/bin/launch", 2, 2
-	want := []string{"/run/bin/launch", "apptainer", "exec", "vllm", "serve", "meta-llama/Llama-3.1-8B-Instruct", "--host", "127.0.0.1", "--port", "40123",
+	want := []string{
+		"/run/bin/launch", "apptainer", "exec", "vllm", "serve", "meta-llama/Llama-3.1-8B-Instruct", "--host", "127.0.0.1", "--port", "40123",
 		"--gpu-memory-utilization", "0.97", "--max-num-seqs", "128", "--max-num-batched-tokens", "512", "--tensor-parallel-size", "2",
-		"--pipeline-parallel-size", "2", "--enable-prefix-caching", "--load-format", "dummy", "--max-model-len", "4096"}
+		"--pipeline-parallel-size", "2", "--enable-prefix-caching", "--load-format", "dummy", "--max-model-len", "4096",
+	}
 	if d := cmp.Diff(want, s.Argv()); d != "" {
 		t.Error(d)
 	}

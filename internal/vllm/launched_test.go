@@ -25,21 +25,49 @@ func TestAServerOnSeveralNodesIsToldByItsOwnErrorBeforeItsLaunchers(t *testing.T
 		message string
 	}{
 		{"memory on another node", Exit{Code: 137}, noise + "(Worker pid=9) ValueError: " + freeMemory + "\n" + ended, record.CauseOOM, "ValueError: " + freeMemory},
-		{"an exception on another node", Exit{Code: 137, Healthy: true}, up + "(Worker pid=9) RuntimeError: NCCL error\n" + ended, record.CauseCrash,
-			"the server ended with exit code 137 while it served: RuntimeError: NCCL error"},
-		{"a rank that was killed", Exit{Code: 137, Healthy: true}, noise + up + killed, record.CauseCrash,
-			"the server ended with exit code 137 while it served: srun: error: node2: task 1: Killed"},
-		{"a rank that was killed at the start", Exit{Code: 137}, noise + killed, record.CauseCrash,
-			"the server ended with exit code 137 before it was healthy: srun: error: node2: task 1: Killed"},
-		{"a rank without a word", Exit{Code: 137}, ended, record.CauseCrash,
-			"the server ended with exit code 137 before it was healthy: srun: error: node2: task 1: Exited with exit code 1"},
+		{
+			"an exception on another node",
+			Exit{Code: 137, Healthy: true},
+			up + "(Worker pid=9) RuntimeError: NCCL error\n" + ended, record.CauseCrash,
+			"the server ended with exit code 137 while it served: RuntimeError: NCCL error",
+		},
+		{
+			"a rank that was killed",
+			Exit{Code: 137, Healthy: true},
+			noise + up + killed, record.CauseCrash,
+			"the server ended with exit code 137 while it served: srun: error: node2: task 1: Killed",
+		},
+		{
+			"a rank that was killed at the start",
+			Exit{Code: 137},
+			noise + killed, record.CauseCrash,
+			"the server ended with exit code 137 before it was healthy: srun: error: node2: task 1: Killed",
+		},
+		{
+			"a rank without a word",
+			Exit{Code: 137},
+			ended, record.CauseCrash,
+			"the server ended with exit code 137 before it was healthy: srun: error: node2: task 1: Exited with exit code 1",
+		},
 		{"a command that is not there", Exit{Code: 127}, "rank: line 4: exec: vlm: not found\n" + ended, record.CauseFlags, "rank: line 4: exec: vlm: not found"},
-		{"the meeting point was taken", Exit{Code: 137}, "(EngineCore pid=4) torch.distributed.DistNetworkError: The server socket has failed to listen. port: 29501, name: EADDRINUSE\n" + ended,
-			record.CausePort, "torch.distributed.DistNetworkError: The server socket has failed to listen. port: 29501, name: EADDRINUSE"},
-		{"no step", Exit{Code: 1}, "srun: error: Unable to create step for job 7: Invalid generic resource (gres) specification\n", record.CauseLaunch,
-			"srun: error: Unable to create step for job 7: Invalid generic resource (gres) specification"},
-		{"no step of these options", Exit{Code: 1}, "srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_GPU, and SLURM_MEM_PER_NODE are mutually exclusive.\n", record.CauseLaunch,
-			"srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_GPU, and SLURM_MEM_PER_NODE are mutually exclusive."},
+		{
+			"the meeting point was taken",
+			Exit{Code: 137},
+			"(EngineCore pid=4) torch.distributed.DistNetworkError: The server socket has failed to listen. port: 29501, name: EADDRINUSE\n" + ended,
+			record.CausePort, "torch.distributed.DistNetworkError: The server socket has failed to listen. port: 29501, name: EADDRINUSE",
+		},
+		{
+			"no step",
+			Exit{Code: 1},
+			"srun: error: Unable to create step for job 7: Invalid generic resource (gres) specification\n", record.CauseLaunch,
+			"srun: error: Unable to create step for job 7: Invalid generic resource (gres) specification",
+		},
+		{
+			"no step of these options",
+			Exit{Code: 1},
+			"srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_GPU, and SLURM_MEM_PER_NODE are mutually exclusive.\n", record.CauseLaunch,
+			"srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_GPU, and SLURM_MEM_PER_NODE are mutually exclusive.",
+		},
 		{"still starting", Exit{Code: -1, TimedOut: true}, noise, record.CauseTimeout, "not healthy after 0 s; its log ends in: " + strings.TrimSpace(noise)},
 	} {
 		c.exit.Log = []byte(c.log)

@@ -65,8 +65,10 @@ func TestAnInfiniteRateIsAWord(t *testing.T) {
 }
 
 func TestWhatIsNoResultIsAnError(t *testing.T) {
-	for _, text := range []string{"", "null", "[]", benchJSON[:200], `{"completed": "many"}`, `{"completed": -1}`, `{"completed": 1.5}`,
-		`{"completed": 1e300}`, `{"duration": -2}`, `{"request_rate": "fast"}`, `{"completed": 1}{"completed": 2}`} {
+	for _, text := range []string{
+		"", "null", "[]", benchJSON[:200], `{"completed": "many"}`, `{"completed": -1}`, `{"completed": 1.5}`,
+		`{"completed": 1e300}`, `{"duration": -2}`, `{"request_rate": "fast"}`, `{"completed": 1}{"completed": 2}`,
+	} {
 		if got, err := ParseBench([]byte(text)); err == nil {
 			t.Errorf("%q read as %+v", text, got)
 		}

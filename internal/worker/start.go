@@ -124,8 +124,11 @@ func (w *worker) orders(ctx context.Context) error {
 		perm   os.FileMode
 		wanted bool
 	}{
-		{w.Dir.Run(), 0o644, true}, {w.Dir.Plan(), 0o644, true}, {w.Dir.JobScript(w.Unit), 0o755, true},
-		{w.Dir.Secrets(), 0o600, w.order.Pool.Secrets}, {w.Dir.Launch(), 0o755, w.order.Pool.Hosts > 1},
+		{w.Dir.Run(), 0o644, true},
+		{w.Dir.Plan(), 0o644, true},
+		{w.Dir.JobScript(w.Unit), 0o755, true},
+		{w.Dir.Secrets(), 0o600, w.order.Pool.Secrets},
+		{w.Dir.Launch(), 0o755, w.order.Pool.Hosts > 1},
 	} {
 		if f.wanted {
 			if err := w.fetch(ctx, w.Rel(f.path), f.perm); err != nil {

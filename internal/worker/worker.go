@@ -77,8 +77,13 @@ func (c *Config) setDefaults() {
 		value *time.Duration
 		or    time.Duration
 	}{
-		{&c.Beat, 10 * time.Second}, {&c.Scan, time.Second}, {&c.Look, 5 * time.Second}, {&c.Lead, 2 * time.Minute},
-		{&c.Flush, 25 * time.Second}, {&c.Run.Patience, 30 * time.Second}, {&c.PieceAge, 15 * time.Second},
+		{&c.Beat, 10 * time.Second},
+		{&c.Scan, time.Second},
+		{&c.Look, 5 * time.Second},
+		{&c.Lead, 2 * time.Minute},
+		{&c.Flush, 25 * time.Second},
+		{&c.Run.Patience, 30 * time.Second},
+		{&c.PieceAge, 15 * time.Second},
 	} {
 		if *d.value <= 0 {
 			*d.value = d.or

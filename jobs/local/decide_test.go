@@ -52,12 +52,16 @@ func TestDecide(t *testing.T) {
 		"a job that waits for another holds nobody": {1, []*job{waiting(1, 1, edge{9, record.AfterAny}), waiting(2, 1)}, []did{{2, []int{0}, ""}}},
 		"after-any is satisfied by any end":         {1, []*job{finished(1, jobs.TimedOut), waiting(2, 1, edge{1, record.AfterAny})}, []did{{2, []int{0}, ""}}},
 		"after-ok is satisfied by success":          {1, []*job{finished(1, jobs.Completed), waiting(2, 1, edge{1, record.AfterOK})}, []did{{2, []int{0}, ""}}},
-		"after-ok is never satisfied by another end, nor is what follows": {1,
+		"after-ok is never satisfied by another end, nor is what follows": {
+			1,
 			[]*job{finished(1, jobs.TimedOut), waiting(2, 1, edge{1, record.AfterOK}), waiting(3, 1, edge{2, record.AfterOK}), waiting(4, 1, edge{3, record.AfterAny})},
-			[]did{{2, nil, reasonNever}, {3, nil, reasonNever}, {4, []int{0}, ""}}},
-		"one lost dependency of two decides": {1,
+			[]did{{2, nil, reasonNever}, {3, nil, reasonNever}, {4, []int{0}, ""}},
+		},
+		"one lost dependency of two decides": {
+			1,
 			[]*job{started(1, 0), finished(2, jobs.Failed), waiting(3, 1, edge{1, record.AfterOK}, edge{2, record.AfterOK})},
-			[]did{{3, nil, reasonNever}}},
+			[]did{{3, nil, reasonNever}},
+		},
 		"a cancelled job does not start":          {1, []*job{withdrawn(waiting(1, 1)), waiting(2, 1, edge{1, record.AfterOK})}, []did{{1, nil, reasonCancelled}, {2, nil, reasonNever}}},
 		"a running job is its runner's to cancel": {1, []*job{withdrawn(started(1, 0))}, nil},
 	} {
@@ -81,8 +85,10 @@ func TestDecideEndsEveryGraph(t *testing.T) {
 		for id := range rapid.IntRange(0, 12).Draw(t, "jobs") {
 			j := waiting(id, rapid.IntRange(0, slots).Draw(t, "gpus"))
 			for range rapid.IntRange(0, min(id, 3)).Draw(t, "edges") {
-				j.request.After = append(j.request.After, edge{rapid.IntRange(0, id-1).Draw(t, "on"),
-					rapid.SampledFrom([]record.When{record.AfterOK, record.AfterAny}).Draw(t, "when")})
+				j.request.After = append(j.request.After, edge{
+					rapid.IntRange(0, id-1).Draw(t, "on"),
+					rapid.SampledFrom([]record.When{record.AfterOK, record.AfterAny}).Draw(t, "when"),
+				})
 			}
 			order = append(order, j)
 		}
@@ -120,7 +126,8 @@ func TestDecideEndsEveryGraph(t *testing.T) {
 			}
 			if len(running) > 0 {
 				rapid.SampledFrom(running).Draw(t, "ends").exit = &exit{
-					State: rapid.SampledFrom([]jobs.JobState{jobs.Completed, jobs.Failed, jobs.NodeFail}).Draw(t, "state")}
+					State: rapid.SampledFrom([]jobs.JobState{jobs.Completed, jobs.Failed, jobs.NodeFail}).Draw(t, "state"),
+				}
 			}
 		}
 	})

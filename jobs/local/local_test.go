@@ -240,8 +240,10 @@ func TestOfManyDaemonsOneSchedules(t *testing.T) {
 	p.exists("on")
 	p.kill(p.daemon(), syscall.SIGKILL)
 	for i := range 6 {
-		if _, err := p.queue.add(request{Schema: schema, Run: "run", Name: fmt.Sprintf("job%d", i), WorkDir: p.dir,
-			Log: p.path("log"), Script: p.request(fmt.Sprintf("job%d", i), fmt.Sprintf("echo >> runs%d", i)).Script}); err != nil {
+		if _, err := p.queue.add(request{
+			Schema: schema, Run: "run", Name: fmt.Sprintf("job%d", i), WorkDir: p.dir,
+			Log: p.path("log"), Script: p.request(fmt.Sprintf("job%d", i), fmt.Sprintf("echo >> runs%d", i)).Script,
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

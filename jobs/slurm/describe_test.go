@@ -61,8 +61,13 @@ func limitedCluster() Cluster {
 			{Account: "c", DefaultQOS: "fast", MaxSubmit: 60},
 		},
 		QOS: []QOS{
-			{Name: "normal"}, {Name: "fast", MaxSubmitPerUser: 30}, {Name: "slow", GrpSubmit: 9}, {Name: "part", MaxSubmitPerUser: 3},
-			{Name: "over", MaxSubmitPerUser: 5, Flags: []string{"OverPartQOS"}}, {Name: "shared", MaxSubmitPerAccount: 25}, {Name: "wide", MaxSubmitPerUser: 100, GrpSubmit: 80},
+			{Name: "normal"},
+			{Name: "fast", MaxSubmitPerUser: 30},
+			{Name: "slow", GrpSubmit: 9},
+			{Name: "part", MaxSubmitPerUser: 3},
+			{Name: "over", MaxSubmitPerUser: 5, Flags: []string{"OverPartQOS"}},
+			{Name: "shared", MaxSubmitPerAccount: 25},
+			{Name: "wide", MaxSubmitPerUser: 100, GrpSubmit: 80},
 		},
 	}
 }

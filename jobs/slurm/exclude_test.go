@@ -61,7 +61,8 @@ func TestWhatIsExcludedIsAListOfNodes(t *testing.T) {
 		exclude []string
 		want    string
 	}{
-		{[]string{"node1"}, "node9,node1"}, {[]string{"node[1-3,5]-ib", "a.b-c_d,gpu07"}, "node9,node[1-3,5]-ib,a.b-c_d,gpu07"},
+		{[]string{"node1"}, "node9,node1"},
+		{[]string{"node[1-3,5]-ib", "a.b-c_d,gpu07"}, "node9,node[1-3,5]-ib,a.b-c_d,gpu07"},
 		{[]string{"r[1-2]n[01-16]"}, "node9,r[1-2]n[01-16]"},
 	} {
 		if got, err := excluded(jobs.Request{Exclude: c.exclude, Script: script}); err != nil || got != c.want {

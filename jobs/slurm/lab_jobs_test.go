@@ -260,8 +260,10 @@ func TestRenderedScriptsRunTheirAgents(t *testing.T) {
 	write(dir.Secrets(), "TOKEN=secret\n")
 	view := templates.View{
 		Run: "r", RunDir: string(dir), Agent: dir.Agent(), Secrets: dir.Secrets(), SignalLead: 60, Resources: record.Resources{GPUs: 8},
-		Site: spec.Site{Partition: "gpu", Time: "10", Memory: "100M", CPUs: 2, GPUStyle: "gres", GPUType: "h200", Environment: []string{"export SITE=here"},
-			Directives: map[string]string{"comment": `it's #1 "quoted"`}},
+		Site: spec.Site{
+			Partition: "gpu", Time: "10", Memory: "100M", CPUs: 2, GPUStyle: "gres", GPUType: "h200", Environment: []string{"export SITE=here"},
+			Directives: map[string]string{"comment": `it's #1 "quoted"`},
+		},
 	}
 	ids := []string{"probe-1", "s1-t1-1", "s1-t2-1"}
 	for _, id := range ids {

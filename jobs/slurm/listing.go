@@ -18,8 +18,15 @@ type field struct{ name, header string }
 // The job's name comes last: it is free text, and other people's hold bars and newlines.
 func queueFields() []field {
 	return []field{
-		{"ArrayJobID", "ARRAY_JOB_ID"}, {"ArrayTaskID", "ARRAY_TASK_ID"}, {"State", "STATE"}, {"Reason", "REASON"}, {"exit_code", "EXIT_CODE"},
-		{"restartcnt", "RESTART_COUNT"}, {"StartTime", "START_TIME"}, {"NodeList", "NODELIST"}, {"Name", "NAME"},
+		{"ArrayJobID", "ARRAY_JOB_ID"},
+		{"ArrayTaskID", "ARRAY_TASK_ID"},
+		{"State", "STATE"},
+		{"Reason", "REASON"},
+		{"exit_code", "EXIT_CODE"},
+		{"restartcnt", "RESTART_COUNT"},
+		{"StartTime", "START_TIME"},
+		{"NodeList", "NODELIST"},
+		{"Name", "NAME"},
 	}
 }
 

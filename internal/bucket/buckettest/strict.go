@@ -279,8 +279,10 @@ func (s *strict) finish(w http.ResponseWriter, u *upload) *problem {
 		return wrong(400, "Provided CRC32C %q doesn't match calculated CRC32C %q.", u.asked.CRC32C, sum)
 	}
 	s.generation++
-	u.result = &stored{Name: u.asked.Name, Bucket: u.bucket, Generation: s.generation, Size: int64(len(u.data)), CRC32C: sum,
-		Metadata: u.asked.Metadata, Updated: time.Now().UTC(), data: u.data}
+	u.result = &stored{
+		Name: u.asked.Name, Bucket: u.bucket, Generation: s.generation, Size: int64(len(u.data)), CRC32C: sum,
+		Metadata: u.asked.Metadata, Updated: time.Now().UTC(), data: u.data,
+	}
 	s.buckets[u.bucket][u.asked.Name] = u.result
 	return answer(w, u.result)
 }

@@ -39,8 +39,10 @@ func (s *settling) cells() {
 		byCell[cell] = append(byCell[cell], s.ofSaved(r))
 	}
 	if len(untold) > 0 {
-		s.ps = append(s.ps, diag.Problem{Pos: diag.Pos{File: untold[0]}, What: fmt.Sprintf("does not tell max_num_seqs and max_num_batched_tokens of its server (of %d files that do not)", len(untold)),
-			Hint: "say them with --max-num-seqs N --max-num-batched-tokens N, or have the client write them down with --metadata max_num_seqs=N max_num_batched_tokens=N"})
+		s.ps = append(s.ps, diag.Problem{
+			Pos: diag.Pos{File: untold[0]}, What: fmt.Sprintf("does not tell max_num_seqs and max_num_batched_tokens of its server (of %d files that do not)", len(untold)),
+			Hint: "say them with --max-num-seqs N --max-num-batched-tokens N, or have the client write them down with --metadata max_num_seqs=N max_num_batched_tokens=N",
+		})
 		return
 	}
 	s.grid(byCell)

@@ -123,9 +123,11 @@ func TestWhatTheScriptDecidedIsWhatCameOfEachCell(t *testing.T) {
 		t.Errorf("%s\n%q", d, got.Warnings)
 	}
 	got.Cells, got.Probe.Logs = nil, nil
-	if d := cmp.Diff(Tuning{Script: true, Model: "some/model", TensorParallel: 2, MaxModelLen: 4096, Workload: record.Workload{InputLen: 1200, OutputLen: 20, CacheHitPct: 17},
+	if d := cmp.Diff(Tuning{
+		Script: true, Model: "some/model", TensorParallel: 2, MaxModelLen: 4096, Workload: record.Workload{InputLen: 1200, OutputLen: 20, CacheHitPct: 17},
 		LimitMS: 500, Version: "0.11.0", Utilization: 0.97, Created: at, Seqs: []int{128, 256}, Tokens: []int{512, 1024}, Traces: 1,
-		Notes: []string{"system is not told by any file: GPU is taken", "workload.cache_hit_pct is about that of a prefix of 200 tokens"}}, got); d != "" {
+		Notes: []string{"system is not told by any file: GPU is taken", "workload.cache_hit_pct is about that of a prefix of 200 tokens"},
+	}, got); d != "" {
 		t.Error(d)
 	}
 }
@@ -155,8 +157,10 @@ func TestWhereFilesContradictEachOtherTheRunsCountAndAWarningSaysSo(t *testing.T
 			[]string{row + "accepts it at inf req/s, which is no answer: 900 of 1000 requests failed", "result.txt:2 names s8-t512 as the best, and none of its runs is an answer"},
 		},
 		"survivors, of an old client that does not count the others": {
-			files{"result.txt": accepted(8, 512, "inf", 100, 3) + best(8, 512, 3),
-				"bm_log_8_512_requestrate_inf.txt": strings.Replace(clientLog("inf", 1000, 100, 0, 3, 100), "Failed requests", "Unknown", 1)},
+			files{
+				"result.txt":                       accepted(8, 512, "inf", 100, 3) + best(8, 512, 3),
+				"bm_log_8_512_requestrate_inf.txt": strings.Replace(clientLog("inf", 1000, 100, 0, 3, 100), "Failed requests", "Unknown", 1),
+			},
 			"failed: 100 of 1000 requests were completed",
 			[]string{row + "accepts it at inf req/s, which is no answer: 100 of 1000 requests were completed", "result.txt:2 names s8-t512 as the best, and none of its runs is an answer"},
 		},
@@ -196,8 +200,10 @@ func TestWhereFilesContradictEachOtherTheRunsCountAndAWarningSaysSo(t *testing.T
 			[]string{"s8-t512: result.txt has no row for it, and none of its 1 runs is an answer: the script ended before it had one", "result.txt has no best_ row: the script did not come to its end"},
 		},
 		"another best": {
-			files{"result.txt": accepted(8, 512, "inf", 400, 3) + accepted(8, 1024, "inf", 400, 4) + best(8, 512, 3),
-				"bm_log_8_512_requestrate_inf.txt": clientLog("inf", 1000, 1000, 0, 3, 400), "bm_log_8_1024_requestrate_inf.txt": clientLog("inf", 1000, 1000, 0, 4, 400)},
+			files{
+				"result.txt":                       accepted(8, 512, "inf", 400, 3) + accepted(8, 1024, "inf", 400, 4) + best(8, 512, 3),
+				"bm_log_8_512_requestrate_inf.txt": clientLog("inf", 1000, 1000, 0, 3, 400), "bm_log_8_1024_requestrate_inf.txt": clientLog("inf", 1000, 1000, 0, 4, 400),
+			},
 			"inf req/s",
 			[]string{"result.txt:3 names s8-t512 as the best; by what the runs say it is s8-t1024"},
 		},
@@ -207,14 +213,18 @@ func TestWhereFilesContradictEachOtherTheRunsCountAndAWarningSaysSo(t *testing.T
 			[]string{"bm_log_8_512_requestrate_5.txt is of a run at 4 req/s, its client says, and its name says 5"},
 		},
 		"a server that did not come up, and answers": {
-			files{"result.txt": accepted(8, 512, "inf", 400, 3) + best(8, 512, 3), "bm_log_8_512_requestrate_inf.txt": clientLog("inf", 1000, 1000, 0, 3, 400),
-				"vllm_log_8_512.txt": "OSError: [Errno 98] Address already in use\n"},
+			files{
+				"result.txt": accepted(8, 512, "inf", 400, 3) + best(8, 512, 3), "bm_log_8_512_requestrate_inf.txt": clientLog("inf", 1000, 1000, 0, 3, 400),
+				"vllm_log_8_512.txt": "OSError: [Errno 98] Address already in use\n",
+			},
 			"inf req/s",
 			[]string{"bm_log_8_512_requestrate_inf.txt: its requests were answered, although its server did not come up (OSError: [Errno 98] Address already in use): by another one?"},
 		},
 		"one of many that says nothing": {
-			files{"result.txt": accepted(8, 512, "5", 400, 3) + best(8, 512, 3), "bm_log_8_512_requestrate_5.txt": clientLog("5.0", 100, 100, 0, 3, 400),
-				"bm_log_8_512_requestrate_6.txt": clientLog("6.0", 100, 99, 1, 3, 400), "bm_log_8_512_requestrate_inf.txt": clientLog("inf", 1000, 1000, 0, 5.5, 900)},
+			files{
+				"result.txt": accepted(8, 512, "5", 400, 3) + best(8, 512, 3), "bm_log_8_512_requestrate_5.txt": clientLog("5.0", 100, 100, 0, 3, 400),
+				"bm_log_8_512_requestrate_6.txt": clientLog("6.0", 100, 99, 1, 3, 400), "bm_log_8_512_requestrate_inf.txt": clientLog("inf", 1000, 1000, 0, 5.5, 900),
+			},
 			"5 req/s",
 			[]string{"s8-t512: 1 of its 3 runs say nothing, the last at 6 req/s: 1 of 100 requests failed"},
 		},

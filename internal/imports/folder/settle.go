@@ -82,8 +82,10 @@ func Settle(f Folder, w Wish) (Tuning, error) {
 	s := &settling{f: f, wish: w}
 	s.Script, s.Traces, s.f.Saved = f.Script, f.Traces, distinct(f.Saved)
 	if !f.Script && len(f.Saved) == 0 {
-		return s.Tuning, diag.Problems{{What: "nothing to import: neither a result.txt of auto_tune.sh nor a result that `vllm bench serve --save-result` saved",
-			Hint: "name the folder that holds them; each run of auto_tune.sh has one of its own below auto-benchmark/"}}
+		return s.Tuning, diag.Problems{{
+			What: "nothing to import: neither a result.txt of auto_tune.sh nor a result that `vllm bench serve --save-result` saved",
+			Hint: "name the folder that holds them; each run of auto_tune.sh has one of its own below auto-benchmark/",
+		}}
 	}
 	s.tell()
 	s.limit()
@@ -174,7 +176,8 @@ func (s *settling) tell() {
 		known       bool
 		what, taken string
 	}{
-		{s.TensorParallel > 0, "tensor_parallel", "1"}, {s.MaxModelLen > 0, "max_model_len", "the tokens of a request, rounded up to 1024s"},
+		{s.TensorParallel > 0, "tensor_parallel", "1"},
+		{s.MaxModelLen > 0, "max_model_len", "the tokens of a request, rounded up to 1024s"},
 		{s.System != "", "system", "GPU"},
 	} {
 		if !unknown.known {

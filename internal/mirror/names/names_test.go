@@ -137,8 +137,10 @@ func TestANameOfAManifestReadsBack(t *testing.T) {
 			t.Errorf("%s: %+v, %t", writer, got, ok)
 		}
 	}
-	for _, name := range []string{"events/probe.001.started.json", "events/1800000000123-000001.json", "events/x800000000123-a-000001.json", "jobs/1800000000123-a-000001.json",
-		"events/1800000000123-a-00000x.json", "events/1800000000123-a-000001", "events/-800000000123-a-000001.json"} {
+	for _, name := range []string{
+		"events/probe.001.started.json", "events/1800000000123-000001.json", "events/x800000000123-a-000001.json", "jobs/1800000000123-a-000001.json",
+		"events/1800000000123-a-00000x.json", "events/1800000000123-a-000001", "events/-800000000123-a-000001.json",
+	} {
 		if got, ok := ParseManifest(name); ok {
 			t.Errorf("%s: %+v", name, got)
 		}

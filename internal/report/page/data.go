@@ -75,8 +75,10 @@ func data(v *view) (template.JS, error) {
 		digits = 3
 		ls = slices.DeleteFunc(slices.Clone(ls), func(l lens) bool { return l.MS == 0 && l != v.First })
 	}
-	d := document{Zero: v.Run.Created.UnixMilli(), Winner: -1, Seqs: v.Grid.Seqs, Tokens: v.Grid.Tokens, Kinds: kinds, Unit: v.Unit, Lanes: v.Lanes, Fates: fates, Finite: finite(v.Marks),
-		Columns: []string{"rate", "throughput", "verdict", "purpose", "flags", "cause", "requests", "run"}}
+	d := document{
+		Zero: v.Run.Created.UnixMilli(), Winner: -1, Seqs: v.Grid.Seqs, Tokens: v.Grid.Tokens, Kinds: kinds, Unit: v.Unit, Lanes: v.Lanes, Fates: fates, Finite: finite(v.Marks),
+		Columns: []string{"rate", "throughput", "verdict", "purpose", "flags", "cause", "requests", "run"},
+	}
 	if v.Run.Created.IsZero() {
 		d.Zero = 0
 	}

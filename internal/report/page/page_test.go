@@ -117,8 +117,10 @@ func generated(side, loads int) (record.Run, record.State) {
 	r := rand.New(rand.NewPCG(1, 2))
 	begin := time.Date(2026, 11, 30, 19, 55, 37, 123456789, time.UTC)
 	run := record.Run{ID: "2026_11_30_19_55-00000000", Created: begin, Version: "v1", User: "me", Host: "login1", Scheduler: "slurm"}
-	st := record.State{Run: run.ID, Phase: record.PhaseOver, ServerVersion: "0.32.0", Ledger: record.Ledger{record.SpendMeasured: 1e6, record.SpendStarting: 1e5},
-		Policy: record.Policy{Method: "vtune", Limits: []record.Limit{{Metric: record.E2EL, Percentile: 99, MS: 7000}, {Metric: record.TTFT, Percentile: 99, MS: 900}}, Tolerance: .02}}
+	st := record.State{
+		Run: run.ID, Phase: record.PhaseOver, ServerVersion: "0.32.0", Ledger: record.Ledger{record.SpendMeasured: 1e6, record.SpendStarting: 1e5},
+		Policy: record.Policy{Method: "vtune", Limits: []record.Limit{{Metric: record.E2EL, Percentile: 99, MS: 7000}, {Metric: record.TTFT, Percentile: 99, MS: 900}}, Tolerance: .02},
+	}
 	latency := func(about float64) record.Latency {
 		v := about * (1 + r.Float64())
 		return record.Latency{Mean: v, P50: v, P90: v * 1.5, P99: v * 2.1}
@@ -128,8 +130,10 @@ func generated(side, loads int) (record.Run, record.State) {
 			c := record.CellState{Cell: record.Cell{ID: record.CellID(4*(s+1), 512*(b+1)), MaxNumSeqs: 4 * (s + 1), MaxNumBatchedTokens: 512 * (b + 1)}}
 			for i := range loads {
 				x := 10 * r.Float64()
-				o := record.Observation{Cell: c.ID, Attempt: 1, Seq: i + 1, Load: record.Load{Rate: record.Rate(math.Round(1e4*x) / 1e4), Purpose: record.Explore},
-					Verdict: []record.Verdict{record.Pass, record.Miss, record.Unsure}[r.IntN(3)], Started: begin, Ended: begin.Add(time.Minute)}
+				o := record.Observation{
+					Cell: c.ID, Attempt: 1, Seq: i + 1, Load: record.Load{Rate: record.Rate(math.Round(1e4*x) / 1e4), Purpose: record.Explore},
+					Verdict: []record.Verdict{record.Pass, record.Miss, record.Unsure}[r.IntN(3)], Started: begin, Ended: begin.Add(time.Minute),
+				}
 				o.Metrics = record.Metrics{Completed: 100 + r.IntN(3000), RequestThroughput: x * .97, OutputThroughput: x * 64, TTFT: latency(300), TPOT: latency(20), ITL: latency(22), E2EL: latency(3000)}
 				for _, l := range st.Policy.Limits {
 					v := lat(o.Metrics, l.Metric).P99
@@ -141,8 +145,10 @@ func generated(side, loads int) (record.Run, record.State) {
 			c.Message = fmt.Sprintf("it does not hold %.4g req/s, and the best so far may hold %.4g", c.Bound, c.Bound+1)
 			n := s*side + b
 			at := begin.Add(time.Duration(n/64) * time.Minute)
-			c.Attempts = []record.AttemptState{{Job: c.ID + "-1", Attempt: 1, Submitted: fmt.Sprintf("4711_%d", n), Node: fmt.Sprintf("node%03d", n%64), Started: true, Ended: true,
-				Outcome: record.OutcomeDone, Observed: loads, Seconds: 55, SubmittedAt: begin, StartedAt: at, EndedAt: at.Add(55 * time.Second)}}
+			c.Attempts = []record.AttemptState{{
+				Job: c.ID + "-1", Attempt: 1, Submitted: fmt.Sprintf("4711_%d", n), Node: fmt.Sprintf("node%03d", n%64), Started: true, Ended: true,
+				Outcome: record.OutcomeDone, Observed: loads, Seconds: 55, SubmittedAt: begin, StartedAt: at, EndedAt: at.Add(55 * time.Second),
+			}}
 			if n%3 == 0 {
 				o := &c.Observations[len(c.Observations)-1]
 				o.Load.Purpose, o.Verdict = record.Confirm, record.Pass
@@ -214,8 +220,10 @@ func poisoned(t testing.TB, s string) page.Input {
 	}
 	st.Cells[0].ID = s
 	run.ID, run.User, run.Host, run.Version = s, s, s, s
-	return page.Input{Run: run, State: st, Effective: []byte("model: " + s), Serve: "vllm serve " + s, Stamp: s,
-		Server: record.Server{Model: s, Flags: []string{s}, Command: []string{s}}, Histograms: map[string]string{"e2el": s}}
+	return page.Input{
+		Run: run, State: st, Effective: []byte("model: " + s), Serve: "vllm serve " + s, Stamp: s,
+		Server: record.Server{Model: s, Flags: []string{s}, Command: []string{s}}, Histograms: map[string]string{"e2el": s},
+	}
 }
 
 func TestHostileStringsAddNoElement(t *testing.T) {

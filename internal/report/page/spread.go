@@ -41,8 +41,10 @@ func spreads(texts map[string]string, ls []lens) (all []spread) {
 			continue
 		}
 		toMS := func(µs int64) float64 { return float64(µs) / 1000 }
-		s := spread{Lens: l, Count: h.TotalCount(), P50: toMS(h.ValueAtPercentile(50)), P90: toMS(h.ValueAtPercentile(90)),
-			P99: toMS(h.ValueAtPercentile(99)), Max: toMS(h.Max())}
+		s := spread{
+			Lens: l, Count: h.TotalCount(), P50: toMS(h.ValueAtPercentile(50)), P90: toMS(h.ValueAtPercentile(90)),
+			P99: toMS(h.ValueAtPercentile(99)), Max: toMS(h.Max()),
+		}
 		s.Bins = bins(h)
 		all = append(all, s)
 	}

@@ -240,9 +240,11 @@ type markRow struct {
 }
 
 func (v *view) row(m mark) markRow {
-	r := markRow{Cell: v.State.Cells[m.Cell].ID, Run: fmt.Sprintf("%d.%d", m.Attempt, m.Seq), Rate: rate(m.Load.Rate), Purpose: string(m.Load.Purpose),
+	r := markRow{
+		Cell: v.State.Cells[m.Cell].ID, Run: fmt.Sprintf("%d.%d", m.Attempt, m.Seq), Rate: rate(m.Load.Rate), Purpose: string(m.Load.Purpose),
 		Requests: fmt.Sprint(m.Metrics.Completed), Throughput: sig(m.Metrics.RequestThroughput, 4), P50: ms(m.P50), Value: ms(m.Value),
-		Verdict: string(m.Verdict), Remarks: remarks(*m.Observation)}
+		Verdict: string(m.Verdict), Remarks: remarks(*m.Observation),
+	}
 	if m.High > 0 {
 		r.Interval = ms(m.Low) + " to " + ms(m.High)
 	}

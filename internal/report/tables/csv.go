@@ -98,8 +98,10 @@ func Columns(limits int) []Column {
 		{"cell", "the cell's id", func(r observed) string { return text(r.cell.ID) }},
 		{"max_num_seqs", "axis", func(r observed) string { return strconv.Itoa(r.cell.MaxNumSeqs) }},
 		{"max_num_batched_tokens", "axis", func(r observed) string { return strconv.Itoa(r.cell.MaxNumBatchedTokens) }},
-		{"cell_answer", "what the run says of the cell: accepted, missed, unsure, left, failed, skipped, open",
-			func(r observed) string { return string(report.AnswerOf(r.cell, r.st.Policy)) }},
+		{
+			"cell_answer", "what the run says of the cell: accepted, missed, unsure, left, failed, skipped, open",
+			func(r observed) string { return string(report.AnswerOf(r.cell, r.st.Policy)) },
+		},
 		{"cell_cause", "of a failure", func(r observed) string { return text(string(r.cell.Cause)) }},
 		{"cell_message", "why, in words", func(r observed) string { return text(r.cell.Message) }},
 		{"cell_bound_req_per_s", "what a cell that was left stays below", func(r observed) string { return positive(r.cell.Bound) }},

@@ -16,14 +16,18 @@ func around(v, share float64) record.Interval {
 
 // observation is a run of method vtune at a rate, with intervals.
 func observation(cell string, seq int, p record.Purpose, rate record.Rate, v record.Verdict, p99 float64) record.Observation {
-	o := record.Observation{Cell: cell, Attempt: 1, Seq: seq, Load: record.Load{Rate: rate, Requests: 3000, Purpose: p}, Client: "vtune", Seed: 7,
+	o := record.Observation{
+		Cell: cell, Attempt: 1, Seq: seq, Load: record.Load{Rate: rate, Requests: 3000, Purpose: p}, Client: "vtune", Seed: 7,
 		Started: began, Ended: began.Add(time.Minute), Verdict: v, Complete: true,
 		LogFile: record.Dir("").Attempt(record.KindCell, cell, 1).BenchLog(seq, rate),
-		Metrics: record.Metrics{Completed: 1210, Seconds: 60, RequestThroughput: min(float64(rate), 13.37), E2EL: record.Latency{P50: p99 / 2, P99: p99}}}
+		Metrics: record.Metrics{Completed: 1210, Seconds: 60, RequestThroughput: min(float64(rate), 13.37), E2EL: record.Latency{P50: p99 / 2, P99: p99}},
+	}
 	o.Steady = &record.Steady{From: 5, To: 55, Requests: 1100, Effective: 20, Throughput: around(o.Metrics.RequestThroughput, 0.013), Reason: "few are late"}
 	if !rate.IsInf() {
-		o.Standings = []record.Standing{{Limit: record.Limit{Metric: record.E2EL, Percentile: 99, MS: 500}, Verdict: v, Independent: 830,
-			Share: record.Interval{Value: 0.006, Low: 0.004, High: 0.009}, At: record.Interval{Value: p99, Low: 0.9 * p99, High: 1.2 * p99}, Near: p99 > 490}}
+		o.Standings = []record.Standing{{
+			Limit: record.Limit{Metric: record.E2EL, Percentile: 99, MS: 500}, Verdict: v, Independent: 830,
+			Share: record.Interval{Value: 0.006, Low: 0.004, High: 0.009}, At: record.Interval{Value: p99, Low: 0.9 * p99, High: 1.2 * p99}, Near: p99 > 490,
+		}}
 	}
 	return o
 }
@@ -47,8 +51,10 @@ func accepted(seqs, tokens int, rate record.Rate, p99 float64) record.CellState 
 func vtune(cells ...record.CellState) record.State {
 	st := record.State{
 		Schema: 1, Run: aRun().ID, Phase: record.PhaseOver, ServerVersion: "0.11.0", Utilization: 0.95, Cells: cells, Accelerators: 2,
-		Policy: record.Policy{Method: "vtune", LimitMS: 500, Tolerance: 0.02, Limits: []record.Limit{{Metric: record.E2EL, Percentile: 99, MS: 500}},
-			Test: record.Test{Zone: 0.5, FalsePass: 0.01, FalseMiss: 0.01, MaxRequests: 3000, MaxSeconds: 600}},
+		Policy: record.Policy{
+			Method: "vtune", LimitMS: 500, Tolerance: 0.02, Limits: []record.Limit{{Metric: record.E2EL, Percentile: 99, MS: 500}},
+			Test: record.Test{Zone: 0.5, FalsePass: 0.01, FalseMiss: 0.01, MaxRequests: 3000, MaxSeconds: 600},
+		},
 		Ledger: record.Ledger{record.SpendStarting: 150, record.SpendMeasured: 600, record.SpendStopping: 3.5},
 	}
 	if len(cells) > 0 && cells[0].Accepted != nil {

@@ -42,6 +42,8 @@ func FateOf(name string) (fate Fate, why string) {
 
 // prefixes are those of vLLM, and of what it stands on.
 func prefixes() []string {
-	return []string{"VLLM_", "HF_", "HUGGING_FACE_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH", "PYTORCH_", "NCCL_", "CUDA_", "CUBLAS_", "FLASHINFER_", "TRITON_", "OMP_", "MKL_", "RAY_",
-		"GLOO_", "UCX_", "HSA_", "HIP_", "ROCR_", "ROCM_", "MIOPEN_", "TPU_", "LIBTPU_", "XLA_", "JAX_", "PJRT_"}
+	return []string{
+		"VLLM_", "HF_", "HUGGING_FACE_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH", "PYTORCH_", "NCCL_", "CUDA_", "CUBLAS_", "FLASHINFER_", "TRITON_", "OMP_", "MKL_", "RAY_",
+		"GLOO_", "UCX_", "HSA_", "HIP_", "ROCR_", "ROCM_", "MIOPEN_", "TPU_", "LIBTPU_", "XLA_", "JAX_", "PJRT_",
+	}
 }

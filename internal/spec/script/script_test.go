@@ -150,14 +150,18 @@ func TestBashAgreesWithEveryKnownValue(t *testing.T) {
 	need.Program(t, "bash", "apt-get install bash")
 	known := 0
 	rapid.Check(t, func(t *rapid.T) {
-		word := rapid.SampledFrom([]string{"a", `"b c"`, `'d $A'`, `\ `, `\$`, "$A", `"$A"`, "${B}", "${C:-x}", `${C:-"y z"}`, "${A:+n}", `"\a\\"`, "~", "/", "${A-q}", `"~"`, "${E:-e}", "'", `"`, ":~", "~/", `"${P:-~}"`, `"${P:-'a'}"`, `"${P:-\$}"`, `"${P:-"b c"}"`, `${P:-~}`, `"${P:-$A}"`, `${P:-'$A'}`, `"${P:-a  b}"`, "a:b",
-			`"${L[@]}"`, "${L[*]}", "$L", `"${L[1]}"`, "${L[-1]}", "$((1 + 2*3 - 8/3%2))", "$(( N * (N - 5) ))", "${Q:=q r}", `"${Q}"`, "${A+set}", "  ", "7", "-1"})
+		word := rapid.SampledFrom([]string{
+			"a", `"b c"`, `'d $A'`, `\ `, `\$`, "$A", `"$A"`, "${B}", "${C:-x}", `${C:-"y z"}`, "${A:+n}", `"\a\\"`, "~", "/", "${A-q}", `"~"`, "${E:-e}", "'", `"`, ":~", "~/", `"${P:-~}"`, `"${P:-'a'}"`, `"${P:-\$}"`, `"${P:-"b c"}"`, `${P:-~}`, `"${P:-$A}"`, `${P:-'$A'}`, `"${P:-a  b}"`, "a:b",
+			`"${L[@]}"`, "${L[*]}", "$L", `"${L[1]}"`, "${L[-1]}", "$((1 + 2*3 - 8/3%2))", "$(( N * (N - 5) ))", "${Q:=q r}", `"${Q}"`, "${A+set}", "  ", "7", "-1",
+		})
 		var src strings.Builder
 		src.WriteString("show() { printf '%s\\n' \"$#\" \"$@\"; }\n")
 		for range rapid.IntRange(1, 6).Draw(t, "lines") {
 			words := strings.Join(rapid.SliceOfN(word, 0, 3).Draw(t, "words"), "")
-			form := rapid.SampledFrom([]string{"A=%", "B=%", "X=%", "X+=%", "export X=%", "C=%", "N=%", "L=(% a)", "L+=(%)", "L+=%", "if [ -z \"$A\" ]; then X=%; else B=%; fi", "[[ $A == a ]] && X=%",
-				"[ -n % ] || X=1", "[ % ] && X=1", "[ % = a ] && X=1 || B=2", ": %", "unset A", "unset E", "((N++))", "for i in 1 2; do A=%; done", "[[ -n $B || ! $A = % ]] && L+=(x)", "true && X=%", "N=$((N+1))", "f() { X=%; }", "{ B=%; }", "(X=%)"}).Draw(t, "form")
+			form := rapid.SampledFrom([]string{
+				"A=%", "B=%", "X=%", "X+=%", "export X=%", "C=%", "N=%", "L=(% a)", "L+=(%)", "L+=%", "if [ -z \"$A\" ]; then X=%; else B=%; fi", "[[ $A == a ]] && X=%",
+				"[ -n % ] || X=1", "[ % ] && X=1", "[ % = a ] && X=1 || B=2", ": %", "unset A", "unset E", "((N++))", "for i in 1 2; do A=%; done", "[[ -n $B || ! $A = % ]] && L+=(x)", "true && X=%", "N=$((N+1))", "f() { X=%; }", "{ B=%; }", "(X=%)",
+			}).Draw(t, "form")
 			src.WriteString(strings.ReplaceAll(form, "%", words) + "\n")
 		}
 		src.WriteString("show " + strings.Join(rapid.SliceOfN(word, 0, 3).Draw(t, "call"), rapid.SampledFrom([]string{"", " "}).Draw(t, "space")) + "\n")
@@ -234,8 +238,10 @@ func TestCallsAreReadWhereverTheyStand(t *testing.T) {
 		}
 		calls = append(calls, fmt.Sprintf("%d:%d %s", c.Line, c.Col, strings.Join(words, "|")))
 	}
-	want := []string{"12:36 serve|3", "12:46 tee|log", "14:1 tool|bench", "14:15 exit|1",
-		`8:3 V=1|W=|tool|serve|m|--limit|?"$limit"|?--profiled|--a|b c|--d|e`, "9:24 curl|x", "9:34 break", "9:41 sleep|10"}
+	want := []string{
+		"12:36 serve|3", "12:46 tee|log", "14:1 tool|bench", "14:15 exit|1",
+		`8:3 V=1|W=|tool|serve|m|--limit|?"$limit"|?--profiled|--a|b c|--d|e`, "9:24 curl|x", "9:34 break", "9:41 sleep|10",
+	}
 	if diff := cmp.Diff(want, calls); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

@@ -78,8 +78,10 @@ func Network() Rule {
 
 // Subnetwork is the name of a subnetwork, or its path, or nothing.
 func Subnetwork() Rule {
-	return Rule{Pattern: `^((projects/[a-z][a-z0-9.:-]*/regions/[a-z0-9-]+/subnetworks/)?[a-z]([a-z0-9-]{0,61}[a-z0-9])?)?$`,
-		Says: "a subnetwork's name, or projects/PROJECT/regions/REGION/subnetworks/NAME"}
+	return Rule{
+		Pattern: `^((projects/[a-z][a-z0-9.:-]*/regions/[a-z0-9-]+/subnetworks/)?[a-z]([a-z0-9-]{0,61}[a-z0-9])?)?$`,
+		Says:    "a subnetwork's name, or projects/PROJECT/regions/REGION/subnetworks/NAME",
+	}
 }
 
 // ServiceAccount is who a machine acts as, or nothing. A person's address is refused: no machine can be that person.

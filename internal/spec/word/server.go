@@ -26,13 +26,15 @@ func VariableValue() Rule {
 
 // Secret is the name of an environment variable whose value must not stand in a file.
 func Secret() Rule {
-	return Rule{Pattern: `^[A-Za-z_][A-Za-z0-9_]*$`, Says: "a variable's name; the value comes from your environment", Secret: true,
+	return Rule{
+		Pattern: `^[A-Za-z_][A-Za-z0-9_]*$`, Says: "a variable's name; the value comes from your environment", Secret: true,
 		check: func(v string) *Fault {
 			if ownVariable(v) {
 				return &Fault{What: v + " is set by vtune"}
 			}
 			return nil
-		}}
+		},
+	}
 }
 
 func ownVariable(name string) bool {

@@ -55,23 +55,35 @@ func TestRulesTellGoodWordsFromBadOnes(t *testing.T) {
 		{"GPU type", GPUType(), []string{"", "h100", "1g.10gb", "a_100-x"}, []string{"a:b", "a,b", "a b"}},
 		{"module", Module(), []string{"cuda/12.8", "GCC/13.2.0+x"}, []string{"", "-f", "a b", "a;b", "$(x)"}},
 		{"time limit", TimeLimit(), []string{"", "2", "2:00", "0-1"}, []string{"1", "1:59", "UNLIMITED", "1h"}},
-		{"variable", Variable(), []string{"A", "_a1", "TOKENIZERS_PARALLELISM", "VLLM_MAX_TOKENS", "KEY"},
-			[]string{"", "1A", "A-B", "A=1", "HF_TOKEN", "hf_token", "OPENAI_API_KEY", "MY_SECRET", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY", "VLLM_API_KEY", "VLLM_SERVER_DEV_MODE"}},
+		{
+			"variable", Variable(),
+			[]string{"A", "_a1", "TOKENIZERS_PARALLELISM", "VLLM_MAX_TOKENS", "KEY"},
+			[]string{"", "1A", "A-B", "A=1", "HF_TOKEN", "hf_token", "OPENAI_API_KEY", "MY_SECRET", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY", "VLLM_API_KEY", "VLLM_SERVER_DEV_MODE"},
+		},
 		{"variable's value", VariableValue(), []string{"", "a b\n"}, []string{"\x00"}},
 		{"secret", Secret(), []string{"HF_TOKEN"}, []string{"", "HF_TOKEN=x", "VLLM_API_KEY"}},
 		{"duration", Duration(), []string{"1s", "10m", "24h"}, []string{"", "10", "0s", "-1m", "25h"}},
 		{"burstiness", Burstiness(), []string{"1", "constant", "0.01", "1000", "2.50"}, []string{"", "0", "0.001", "1001", "-1", "1e3", ".5", "inf", "Constant", "1\n"}},
-		{"server flag", ServerFlag(),
+		{
+			"server flag", ServerFlag(),
 			[]string{"--dtype", "bfloat16", "--load-format", "--load-format=auto", "--max-num-partial-prefills=2", "--kv_cache_dtype", "-x", "a b", `{"a": 1}`, "--max-logprobs"},
-			[]string{"--host", "--host=::", "--port=1", "--uds", "--api-key", "--gpu-memory-utilization", "--gpu_memory_utilization=0.9", "--max-num-seqs", "--max-num-batched-tokens", "--tensor-parallel-size",
+			[]string{
+				"--host", "--host=::", "--port=1", "--uds", "--api-key", "--gpu-memory-utilization", "--gpu_memory_utilization=0.9", "--max-num-seqs", "--max-num-batched-tokens", "--tensor-parallel-size",
 				"-tp", "-pp", "-n", "-r", "--pipeline-parallel-size=2", "--nnodes", "--master_addr", "--headless", "--max-model-len", "--max-model", "--download-dir", "--enable-prefix-caching", "--no-enable-prefix-caching", "--no-enable-prefix", "--profiler-config", "--profiler-config.profiler",
-				"--served-model-name", "--hf-token=hf_x", "--dtype half", "a\nb", "a\x00"}},
-		{"directive", Directive(), []string{"exclude", "nodelist", "exclusive", "mail-type", "core-spec"},
-			[]string{"", "--exclude", "Exclude", "output", "error", "array", "dependency", "job-name", "requeue", "signal", "chdir", "export", "wrap", "parsable", "partition", "mem", "gres", "nonsense", "a\nb", "a b"}},
+				"--served-model-name", "--hf-token=hf_x", "--dtype half", "a\nb", "a\x00",
+			},
+		},
+		{
+			"directive", Directive(),
+			[]string{"exclude", "nodelist", "exclusive", "mail-type", "core-spec"},
+			[]string{"", "--exclude", "Exclude", "output", "error", "array", "dependency", "job-name", "requeue", "signal", "chdir", "export", "wrap", "parsable", "partition", "mem", "gres", "nonsense", "a\nb", "a b"},
+		},
 		{"line", Line(), []string{"", "n[1-4]", `{"a": "b c"}`}, []string{"a\nb", "a\x00", "a\rb"}},
-		{"bash line", BashLine(),
+		{
+			"bash line", BashLine(),
 			[]string{"source /a/b", `export A="$(cat ~/x)"`, "# remark", "a && b", "a\tb", `echo a\\`, `export HF_TOKEN="$(cat ~/.token)"`, "[[ -z $A ]] || B=1"},
-			[]string{"", "a\nb", `echo "`, "if true", "cat <<EOF", `a \`, `a \\\`, "#SBATCH --output=x", "  #SBATCH -p y", "export HF_TOKEN=hf_abc", "HF_TOKEN='x' run", "a\x00", "f() {", ")"}},
+			[]string{"", "a\nb", `echo "`, "if true", "cat <<EOF", `a \`, `a \\\`, "#SBATCH --output=x", "  #SBATCH -p y", "export HF_TOKEN=hf_abc", "HF_TOKEN='x' run", "a\x00", "f() {", ")"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, v := range c.good {
@@ -163,10 +175,16 @@ func TestASpanSaysWhichNumbersAreOut(t *testing.T) {
 		v    float64
 		want string
 	}{
-		{Above(0, ""), 1e-300, ""}, {Above(0, ""), 0, "0 is not above 0"}, {Above(0, ""), -1, "-1 is not above 0"},
-		{percentile, 99.99, ""}, {percentile, 0, "0 is not above 0 and below 100"}, {percentile, 100, "100 would forbid everything"},
+		{Above(0, ""), 1e-300, ""},
+		{Above(0, ""), 0, "0 is not above 0"},
+		{Above(0, ""), -1, "-1 is not above 0"},
+		{percentile, 99.99, ""},
+		{percentile, 0, "0 is not above 0 and below 100"},
+		{percentile, 100, "100 would forbid everything"},
 		{percentile, 100.5, "100.5 is not above 0 and below 100"},
-		{From(0.1, 0.5), 0.1, ""}, {From(0.1, 0.5), 0.5, ""}, {From(0.1, 0.5), 0.51, "0.51 is not between 0.1 and 0.5"},
+		{From(0.1, 0.5), 0.1, ""},
+		{From(0.1, 0.5), 0.5, ""},
+		{From(0.1, 0.5), 0.51, "0.51 is not between 0.1 and 0.5"},
 	} {
 		got := ""
 		if f := c.span.Test(fmt.Sprint(c.v), c.v); f != nil {

@@ -17,8 +17,10 @@ func rows(limitMS float64, cheap, regret []float64, wrong int) []Row {
 		out = append(out, Row{
 			Scenario: scenario.Scenario{LimitMS: limitMS, TP: 2},
 			Results: []contest.Result{
-				{Method: contest.AutoTune, Cell: "a", Seconds: 1000, Wall: [2]float64{500, 100}, Feasible: true, False: true, Reported: 3, Short: i == 0,
-					Ledger: record.Ledger{record.SpendStarting: 100, record.SpendMeasured: 400}},
+				{
+					Method: contest.AutoTune, Cell: "a", Seconds: 1000, Wall: [2]float64{500, 100}, Feasible: true, False: true, Reported: 3, Short: i == 0,
+					Ledger: record.Ledger{record.SpendStarting: 100, record.SpendMeasured: 400},
+				},
 				{Method: "columns-bound", Cell: "a", Seconds: 1000 * cheap[i], Wall: [2]float64{250, 100}, Feasible: true, Regret: regret[i], False: i < wrong},
 			},
 		})

@@ -63,8 +63,10 @@ func FuzzCommandLine(f *testing.F) {
 // The table is for people, and still what auto_tune.sh and `vtune import` read: what is printed must be read back as it was.
 func TestTheTableIsReadBackAsItWasPrinted(t *testing.T) {
 	goodput := 4.75
-	s := load.Summary{Duration: 20500 * time.Millisecond, Completed: 98, Failed: 2, InputTokens: 176400, OutputTokens: 1960, RequestRate: 4.78, OutputRate: 95.61, Goodput: &goodput,
-		Latency: map[load.Metric]load.Distribution{}}
+	s := load.Summary{
+		Duration: 20500 * time.Millisecond, Completed: 98, Failed: 2, InputTokens: 176400, OutputTokens: 1960, RequestRate: 4.78, OutputRate: 95.61, Goodput: &goodput,
+		Latency: map[load.Metric]load.Distribution{},
+	}
 	want := record.Metrics{Completed: 98, Failed: 2, Seconds: 20.5, TotalInputTokens: 176400, TotalOutputTokens: 1960, RequestThroughput: 4.78, OutputThroughput: 95.61, RequestGoodput: 4.75}
 	for i, to := range []*record.Latency{&want.TTFT, &want.TPOT, &want.ITL, &want.E2EL} {
 		*to = record.Latency{Mean: float64(i) + 0.25, P50: float64(i) + 0.5, P99: float64(i) + 0.75}

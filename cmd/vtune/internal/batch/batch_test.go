@@ -441,7 +441,8 @@ func TestWhenTheSchedulerIsGoneTheRestIsLeft(t *testing.T) {
 	c, conf := newCluster(t, `[{"model": "one"}, {"model": "two"}]`)
 	calls := 0
 	conf.Hold = nil
-	b, err := Read(Config{File: conf.File, Say: io.Discard,
+	b, err := Read(Config{
+		File: conf.File, Say: io.Discard,
 		Prepare: func(context.Context, string, io.Writer) (Run, error) {
 			calls++
 			return nil, diag.Wrap(errors.New("no answer"), diag.Scheduler)

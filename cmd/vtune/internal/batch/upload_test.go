@@ -17,8 +17,10 @@ import (
 func folder(t *testing.T, c *cluster, name, id string) *fakeRun {
 	t.Helper()
 	r := &fakeRun{c: c, name: name}
-	for _, f := range []string{"environment.json", "secrets.env", "bin/vtune", "collector.lock/owner.json", "scheduler/queue", "notes.txt", "result.txt", "state.json",
-		"result.json.tmp-1", "cells/s8-t64/1/server.log", "jobs/s8-t64-1/script", "profile/trace.json"} {
+	for _, f := range []string{
+		"environment.json", "secrets.env", "bin/vtune", "collector.lock/owner.json", "scheduler/queue", "notes.txt", "result.txt", "state.json",
+		"result.json.tmp-1", "cells/s8-t64/1/server.log", "jobs/s8-t64-1/script", "profile/trace.json",
+	} {
 		path := filepath.Join(r.Place(), f)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -30,8 +32,10 @@ func folder(t *testing.T, c *cluster, name, id string) *fakeRun {
 	if err := fsx.PublishJSON(r.Dir().Run(), record.Run{ID: id}); err != nil {
 		t.Fatal(err)
 	}
-	for link, to := range map[string]string{"vllm_log_8_64.txt": "cells/s8-t64/1/server.log", "bm_log_8_64_requestrate_inf.txt": "/etc/hostname",
-		"vllm_log_9_64.txt": "secrets.env", "vllm_log_7_64.txt": "gone"} {
+	for link, to := range map[string]string{
+		"vllm_log_8_64.txt": "cells/s8-t64/1/server.log", "bm_log_8_64_requestrate_inf.txt": "/etc/hostname",
+		"vllm_log_9_64.txt": "secrets.env", "vllm_log_7_64.txt": "gone",
+	} {
 		if err := os.Symlink(to, filepath.Join(r.Place(), link)); err != nil {
 			t.Fatal(err)
 		}

@@ -28,8 +28,10 @@ type Caller struct {
 
 // World is the part of it that a run needs.
 func (c *Caller) World() tuning.World {
-	return tuning.World{Env: c.Env, Now: c.Now, Program: c.Program, Version: c.Version, Err: c.Err, Patience: c.Patience,
-		Progress: screen.NewCounter(c.Err, c.Now, "", 0).Progress}
+	return tuning.World{
+		Env: c.Env, Now: c.Now, Program: c.Program, Version: c.Version, Err: c.Err, Patience: c.Patience,
+		Progress: screen.NewCounter(c.Err, c.Now, "", 0).Progress,
+	}
 }
 
 // PrintJSON prints v on the answer's stream.

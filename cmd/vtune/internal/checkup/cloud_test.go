@@ -150,10 +150,12 @@ func TestFaultsOfGoogleAreTold(t *testing.T) {
 		wrong func(*testing.T, *google)
 		lines []string
 	}{
-		{"no credentials", func(t *testing.T, g *google) {
-			g.env["GOOGLE_APPLICATION_CREDENTIALS"] = filepath.Join(t.TempDir(), "no.json")
+		{
+			"no credentials", func(t *testing.T, g *google) {
+				g.env["GOOGLE_APPLICATION_CREDENTIALS"] = filepath.Join(t.TempDir(), "no.json")
+			},
+			[]string{`fail +credentials +Google credentials: GOOGLE_APPLICATION_CREDENTIALS: .*neither the API nor the bucket was asked\n +remedy: gcloud auth application-default login`},
 		},
-			[]string{`fail +credentials +Google credentials: GOOGLE_APPLICATION_CREDENTIALS: .*neither the API nor the bucket was asked\n +remedy: gcloud auth application-default login`}},
 		{"credentials that are refused", func(t *testing.T, g *google) {
 			g.api.Inject(tputest.Fault{Path: "/token", Times: -1, Code: 400})
 		}, []string{`fail +credentials +Google credentials: no token: .*\n +remedy: gcloud auth`}},
@@ -168,21 +170,33 @@ func TestFaultsOfGoogleAreTold(t *testing.T) {
 		{"an API that is off", func(t *testing.T, g *google) {
 			g.api.Inject(tputest.Fault{Path: "/queuedResources", Times: -1, Code: 403, Message: "Cloud TPU API has not been used"})
 		}, []string{`fail +api +PERMISSION_DENIED: Cloud TPU API has not been used\n +remedy: give the account roles/tpu.admin`}},
-		{"a project of others", func(t *testing.T, g *google) { g.change("vtune-test", "not-mine") },
-			[]string{`fail +api +PERMISSION_DENIED: .*not-mine.*\n +remedy: give the account roles/tpu.admin on site.project; or see site.project`}},
-		{"a zone that is not there", func(t *testing.T, g *google) { g.change("us-east5-b", "us-east5-c") },
-			[]string{`fail +zone +project vtune-test has no TPUs in us-east5-c\n +remedy: write one of us-east5-b as site.zone`, `ok +bucket `}},
-		{"a slice that the zone has not", func(t *testing.T, g *google) { g.change("v6e-1", "v5p-4096") },
-			[]string{`fail +zone +us-east5-b has no v5p-4096\n +remedy: write one of v5p-`, `ok +api `}},
-		{"a topology that the zone has", func(t *testing.T, g *google) { g.change("accelerator_type: v6e-1", "accelerator: V6E, topology: 1x1") },
-			[]string{`ok +zone +us-east5-b has V6E 1x1 and v2-alpha-tpuv6e`}},
+		{
+			"a project of others", func(t *testing.T, g *google) { g.change("vtune-test", "not-mine") },
+			[]string{`fail +api +PERMISSION_DENIED: .*not-mine.*\n +remedy: give the account roles/tpu.admin on site.project; or see site.project`},
+		},
+		{
+			"a zone that is not there", func(t *testing.T, g *google) { g.change("us-east5-b", "us-east5-c") },
+			[]string{`fail +zone +project vtune-test has no TPUs in us-east5-c\n +remedy: write one of us-east5-b as site.zone`, `ok +bucket `},
+		},
+		{
+			"a slice that the zone has not", func(t *testing.T, g *google) { g.change("v6e-1", "v5p-4096") },
+			[]string{`fail +zone +us-east5-b has no v5p-4096\n +remedy: write one of v5p-`, `ok +api `},
+		},
+		{
+			"a topology that the zone has", func(t *testing.T, g *google) { g.change("accelerator_type: v6e-1", "accelerator: V6E, topology: 1x1") },
+			[]string{`ok +zone +us-east5-b has V6E 1x1 and v2-alpha-tpuv6e`},
+		},
 		{"lists that are refused", func(t *testing.T, g *google) {
 			g.api.Inject(tputest.Fault{Path: "/runtimeVersions", Times: -1, Code: 403})
 		}, []string{`warn +zone +what us-east5-b has is not known: PERMISSION_DENIED`, `ok +api `}},
-		{"the other version of the API", func(t *testing.T, g *google) { g.change("zone:", "api: v2alpha1, zone:") },
-			[]string{`ok +api +the TPU API's v2alpha1 answers`, `ok +zone `}},
-		{"no bucket", func(t *testing.T, g *google) { g.change("gs://tuning", "gs://tunning") },
-			[]string{`fail +bucket +.*there is no bucket tunning.*\n +remedy: gcloud storage buckets create gs://tunning`, `ok +api `}},
+		{
+			"the other version of the API", func(t *testing.T, g *google) { g.change("zone:", "api: v2alpha1, zone:") },
+			[]string{`ok +api +the TPU API's v2alpha1 answers`, `ok +zone `},
+		},
+		{
+			"no bucket", func(t *testing.T, g *google) { g.change("gs://tuning", "gs://tunning") },
+			[]string{`fail +bucket +.*there is no bucket tunning.*\n +remedy: gcloud storage buckets create gs://tunning`, `ok +api `},
+		},
 		{"a bucket that is away", func(t *testing.T, g *google) {
 			g.gate.Inject(gate.Fault{Times: -1, Effect: gate.Unavailable})
 		}, []string{`fail +bucket +.*503.*\n +remedy: ask again later`}},
@@ -247,8 +261,10 @@ func TestFaultsOfGoogleAreTold(t *testing.T) {
 				next.ServeHTTP(w, r)
 			})
 		}, []string{`fail +bucket +read .*not allowed in bucket tuning \(403`}},
-		{"an answer that is lost", func(t *testing.T, g *google) { g.gate.Inject(gate.Fault{Kind: "put", Effect: gate.Lost}) },
-			[]string{`ok +bucket `}},
+		{
+			"an answer that is lost", func(t *testing.T, g *google) { g.gate.Inject(gate.Fault{Kind: "put", Effect: gate.Lost}) },
+			[]string{`ok +bucket `},
+		},
 		{"a clock that is wrong", func(t *testing.T, g *google) { g.gate.Skew(time.Hour) }, []string{`ok +bucket `, `warn +clocks +the bucket's is \+3(599|600)\.\d s ahead`}},
 		{"no place for the copy", func(t *testing.T, g *google) {
 			file := filepath.Join(t.TempDir(), "file")

@@ -13,8 +13,20 @@ func TestKeysSelectACellAndStopAtTheEdges(t *testing.T) {
 		key  string
 		want int
 	}{
-		{"up", 0}, {"left", 0}, {"right", 1}, {"l", 2}, {"right", 3}, {"right", 3}, {"down", 7}, {"j", 11}, {"down", 11}, {"h", 10}, {"k", 6},
-		{"tab", 7}, {"shift+tab", 6}, {"x", 6},
+		{"up", 0},
+		{"left", 0},
+		{"right", 1},
+		{"l", 2},
+		{"right", 3},
+		{"right", 3},
+		{"down", 7},
+		{"j", 11},
+		{"down", 11},
+		{"h", 10},
+		{"k", 6},
+		{"tab", 7},
+		{"shift+tab", 6},
+		{"x", 6},
 	} {
 		if act := m.press(c.key); act != nothing || m.selected != c.want {
 			t.Errorf("after %s: cell %d and act %d, want cell %d", c.key, m.selected, act, c.want)
@@ -51,8 +63,17 @@ func TestKeysAreOfThePageThatHasTheScreen(t *testing.T) {
 		act  act
 		page page
 	}{
-		{"?", nothing, help}, {"q", nothing, overview}, {"enter", openLog, logs}, {"down", nothing, logs}, {"ctrl+c", interrupt, logs},
-		{"ctrl+z", suspend, logs}, {"esc", nothing, overview}, {"o", openLog, logs}, {"q", nothing, overview}, {"r", refresh, overview}, {"q", quit, overview},
+		{"?", nothing, help},
+		{"q", nothing, overview},
+		{"enter", openLog, logs},
+		{"down", nothing, logs},
+		{"ctrl+c", interrupt, logs},
+		{"ctrl+z", suspend, logs},
+		{"esc", nothing, overview},
+		{"o", openLog, logs},
+		{"q", nothing, overview},
+		{"r", refresh, overview},
+		{"q", quit, overview},
 	} {
 		if got := m.press(c.key); got != c.act || m.page != c.page {
 			t.Errorf("after %s: act %d on page %d, want %d on %d", c.key, got, m.page, c.act, c.page)

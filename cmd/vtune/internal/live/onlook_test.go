@@ -14,8 +14,13 @@ import (
 
 func TestWithoutATerminalATableComesWhenItIsAnother(t *testing.T) {
 	var out, talk bytes.Buffer
-	looks := []Look{{Text: "one\n", Remark: "nobody collects\n"}, {Text: "one\n", Remark: "nobody collects\n"}, {Text: "two\n"}, {Text: "two\n"},
-		{Text: "over\n", State: record.State{Phase: record.PhaseOver}}}
+	looks := []Look{
+		{Text: "one\n", Remark: "nobody collects\n"},
+		{Text: "one\n", Remark: "nobody collects\n"},
+		{Text: "two\n"},
+		{Text: "two\n"},
+		{Text: "over\n", State: record.State{Phase: record.PhaseOver}},
+	}
 	n := 0
 	err := Onlook(t.Context(), Config{Talk: screen.NewTalk(&talk, nil)}, time.Nanosecond, &out, func(context.Context) (Look, error) {
 		n++

@@ -287,17 +287,25 @@ func (m *model) help() []line {
 		look         style
 		symbol, what string
 	}{
-		{accent, g.best, "the best so far, and what it reached within the limits, in req/s"}, {plain, g.passed, "done, with what it reached"},
-		{faint, g.left, "left, because it cannot win: it holds less than that"}, {faint, g.none, "done; nothing was shown to be within the limits"},
-		{accent, g.running, "running, with the best of it so far"}, {plain, g.again, "to be gone on with"}, {faint, g.waiting, "waiting"},
-		{bad, g.failed, "failed, and why"}, {faint, g.skipped, "not run"},
+		{accent, g.best, "the best so far, and what it reached within the limits, in req/s"},
+		{plain, g.passed, "done, with what it reached"},
+		{faint, g.left, "left, because it cannot win: it holds less than that"},
+		{faint, g.none, "done; nothing was shown to be within the limits"},
+		{accent, g.running, "running, with the best of it so far"},
+		{plain, g.again, "to be gone on with"},
+		{faint, g.waiting, "waiting"},
+		{bad, g.failed, "failed, and why"},
+		{faint, g.skipped, "not run"},
 	} {
 		all = append(all, line{say(plain, "   "), say(s.look, s.symbol), say(plain, "  "+s.what)})
 	}
 	all = append(all, nil, words(strong, " Keys"), nil)
 	for _, k := range [][2]string{
-		{"arrows, hjkl", "select a cell; tab: the next one that runs"}, {"enter, o", "its logs; tab: the next file, esc: back"},
-		{"r", "draw all of it again; status looks again, too"}, {"ctrl-z", "suspend"}, {"q, ctrl-c", "quit; the jobs go on"},
+		{"arrows, hjkl", "select a cell; tab: the next one that runs"},
+		{"enter, o", "its logs; tab: the next file, esc: back"},
+		{"r", "draw all of it again; status looks again, too"},
+		{"ctrl-z", "suspend"},
+		{"q, ctrl-c", "quit; the jobs go on"},
 	} {
 		all = append(all, line{say(plain, fmt.Sprintf("   %-14s%s", k[0], k[1]))})
 	}

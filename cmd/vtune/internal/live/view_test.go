@@ -31,8 +31,10 @@ func halfway(t testing.TB) record.Dir {
 	if err := os.CopyFS(dir, os.DirFS("../../../../testdata/runs/demo")); err != nil {
 		t.Fatal(err)
 	}
-	late := []string{"result.json", "result.txt", "state.json", "cells/s16-t2048/2/result.json", "cells/s16-t2048/2/observations/00[6-9].json",
-		"events/s16-t2048-2.01[5-9]*"}
+	late := []string{
+		"result.json", "result.txt", "state.json", "cells/s16-t2048/2/result.json", "cells/s16-t2048/2/observations/00[6-9].json",
+		"events/s16-t2048-2.01[5-9]*",
+	}
 	for _, pattern := range late {
 		names, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil || len(names) == 0 {

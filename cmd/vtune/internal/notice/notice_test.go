@@ -108,8 +108,14 @@ func TestAPauseIsAsLongAsTheServerAsksWithinReason(t *testing.T) {
 		resp *http.Response
 		want time.Duration
 	}{
-		{0, nil, time.Second}, {2, nil, 4 * time.Second}, {9, nil, 20 * time.Second}, {99, nil, 20 * time.Second},
-		{0, asked("7"), 7 * time.Second}, {0, asked("86400"), time.Minute}, {0, asked("soon"), time.Second}, {9, asked("1"), 20 * time.Second},
+		{0, nil, time.Second},
+		{2, nil, 4 * time.Second},
+		{9, nil, 20 * time.Second},
+		{99, nil, 20 * time.Second},
+		{0, asked("7"), 7 * time.Second},
+		{0, asked("86400"), time.Minute},
+		{0, asked("soon"), time.Second},
+		{9, asked("1"), 20 * time.Second},
 	} {
 		if got := backoff(time.Second, 20*time.Second, c.try, c.resp); got != c.want {
 			t.Errorf("try %d, %v: %v, want %v", c.try, c.resp, got, c.want)
@@ -218,8 +224,13 @@ func TestWhoAsksForSomethingElseIsToldAlthoughTheEndWasTold(t *testing.T) {
 	run, w, st := open(t, io.Discard)
 	here, _ := w.Getenv("HERE")
 	wrong, right := newReceiver(t, answer(404)), newReceiver(t, answer(200))
-	for _, wish := range []Wish{{Command: `echo one >>"$HERE/told"`, Webhook: wrong.url}, {Webhook: right.url}, {Webhook: right.url}, {Command: `echo two >>"$HERE/told"`},
-		{Command: `echo two >>"$HERE/told"`}} {
+	for _, wish := range []Wish{
+		{Command: `echo one >>"$HERE/told"`, Webhook: wrong.url},
+		{Webhook: right.url},
+		{Webhook: right.url},
+		{Command: `echo two >>"$HERE/told"`},
+		{Command: `echo two >>"$HERE/told"`},
+	} {
 		keep(t, run, wish)
 		for range 2 {
 			Send(t.Context(), w, run, st)

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"time"
-	"vtune/collect"
 
+	"vtune/collect"
 	"vtune/jobs"
 )
 

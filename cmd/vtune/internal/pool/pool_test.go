@@ -84,6 +84,7 @@ func (b *bench) Bury(_ context.Context, unit string) (bool, error) {
 	b.buried = append(b.buried, unit)
 	return true, nil
 }
+
 func (b *bench) GiveUp(_ context.Context, job string) (record.Claim, error) {
 	var c record.Claim
 	if fsx.ReadJSON(b.dir.Claim(job), &c) != nil {
@@ -98,6 +99,7 @@ func (b *bench) GiveUp(_ context.Context, job string) (record.Claim, error) {
 func (b *bench) Capabilities(context.Context) (jobs.Capabilities, error) {
 	return jobs.Capabilities{}, nil
 }
+
 func (b *bench) Submit(_ context.Context, r jobs.Request) (jobs.Handle, error) {
 	if b.full {
 		b.refused++
@@ -108,12 +110,14 @@ func (b *bench) Submit(_ context.Context, r jobs.Request) (jobs.Handle, error) {
 	b.states[unit] = jobs.Status{Handle: jobs.Handle{ID: unit}, Name: r.Name, State: jobs.Pending, Word: "WAITING_FOR_RESOURCES"}
 	return jobs.Handle{ID: unit}, nil
 }
+
 func (b *bench) List(context.Context, string) (list []jobs.Status, err error) {
 	for _, s := range b.states {
 		list = append(list, s)
 	}
 	return list, nil
 }
+
 func (b *bench) Cancel(_ context.Context, ids []jobs.Handle) error {
 	for _, h := range ids {
 		b.deleted = append(b.deleted, h.ID)
@@ -121,6 +125,7 @@ func (b *bench) Cancel(_ context.Context, ids []jobs.Handle) error {
 	}
 	return nil
 }
+
 func (b *bench) Orphans(context.Context, string) (list []tpu.Orphan, err error) {
 	for _, s := range b.states {
 		list = append(list, tpu.Orphan{Handle: s.Handle, Name: s.Name, Word: s.Word})

@@ -35,6 +35,7 @@ type nobody struct{}
 func (nobody) Capabilities(context.Context) (jobs.Capabilities, error) {
 	return jobs.Capabilities{}, jobs.ErrRefused
 }
+
 func (nobody) Submit(context.Context, jobs.Request) (jobs.Handle, error) {
 	return jobs.Handle{}, jobs.ErrRefused
 }

@@ -57,11 +57,19 @@ func (t Text) hint(words string) string {
 		word  string
 		paths []string // the first that is written
 	}{
-		{"invalid account", []string{"site.account"}}, {"partition", []string{"site.partition"}}, {"account", []string{"site.account"}},
-		{"qos", []string{"site.qos"}}, {"reservation", []string{"site.reservation"}}, {"feature", []string{"site.constraint"}},
-		{"constraint", []string{"site.constraint"}}, {"gres", []string{"site.gpu_type", "site.gpu_style", "tensor_parallel"}},
-		{"memory", []string{"site.memory"}}, {"cpu count", []string{"site.cpus"}}, {"time limit", []string{"site.time"}},
-		{"license", []string{"site.directives.licenses"}}, {"node name", []string{"site.directives.nodelist", "site.directives.exclude"}},
+		{"invalid account", []string{"site.account"}},
+		{"partition", []string{"site.partition"}},
+		{"account", []string{"site.account"}},
+		{"qos", []string{"site.qos"}},
+		{"reservation", []string{"site.reservation"}},
+		{"feature", []string{"site.constraint"}},
+		{"constraint", []string{"site.constraint"}},
+		{"gres", []string{"site.gpu_type", "site.gpu_style", "tensor_parallel"}},
+		{"memory", []string{"site.memory"}},
+		{"cpu count", []string{"site.cpus"}},
+		{"time limit", []string{"site.time"}},
+		{"license", []string{"site.directives.licenses"}},
+		{"node name", []string{"site.directives.nodelist", "site.directives.exclude"}},
 		{"node count", []string{"site.nodes", "pipeline_parallel"}},
 		{"node configuration", []string{"site.gpu_type", "site.directives.exclude", "site.cpus", "tensor_parallel"}},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+
 	"vtune/collect"
 	"vtune/internal/record"
 	"vtune/internal/report"

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/internal/spec"

@@ -11,8 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-	"vtune/cmd/vtune/internal/scripts"
 
+	"vtune/cmd/vtune/internal/scripts"
 	"vtune/cmd/vtune/internal/secrets"
 	"vtune/internal/fsx"
 	"vtune/internal/record"

@@ -15,11 +15,11 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"vtune/cmd/vtune/internal/scripts"
 
 	"vtune/cmd/vtune/internal/depot"
 	"vtune/cmd/vtune/internal/patience"
 	"vtune/cmd/vtune/internal/refusal"
+	"vtune/cmd/vtune/internal/scripts"
 	"vtune/cmd/vtune/internal/secrets"
 	"vtune/internal/diag"
 	"vtune/internal/fsx"

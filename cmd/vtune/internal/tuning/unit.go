@@ -3,6 +3,7 @@ package tuning
 import (
 	"cmp"
 	"path/filepath"
+
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/jobs"

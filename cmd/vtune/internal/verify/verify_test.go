@@ -128,8 +128,10 @@ func over(v record.Verdict) record.State {
 	c := &st.Cells[0]
 	c.ID, c.Phase, c.Attempts = "s16-t2048", record.WorkDone, []record.AttemptState{{Attempt: 1, Node: "n\x1b[2J7"}}
 	o := record.Observation{Cell: c.ID, Attempt: 1, Complete: true, Verdict: v, Detail: "as it\nwas \x1b[31m", Load: record.Load{Rate: 1.092, Purpose: record.Verify, Capacity: 1.2}}
-	o.Standings = []record.Standing{{Limit: record.Limit{Metric: record.E2EL, Percentile: 99, MS: 7000},
-		Share: record.Interval{Value: 0.02, Low: 0.01, High: 0.03}, At: record.Interval{Value: 7100, Low: 7000, High: 7200}}}
+	o.Standings = []record.Standing{{
+		Limit: record.Limit{Metric: record.E2EL, Percentile: 99, MS: 7000},
+		Share: record.Interval{Value: 0.02, Low: 0.01, High: 0.03}, At: record.Interval{Value: 7100, Low: 7000, High: 7200},
+	}}
 	if v == "" {
 		o.Verdict, c.Phase, c.Cause, c.Message = record.Invalid, record.WorkFailed, record.CauseOOM, "no memory"
 	}

@@ -145,8 +145,10 @@ func TestAManifestIsOneToKubernetes(t *testing.T) {
 		replace []string
 	}{
 		{"as it is", []string{"seed: 0", "seed: 1"}},
-		{"a server with everything", []string{"flags: []", `flags: ["--chat-template", "$(HOME) $$ \"x\" ' #", "--x=ü"]`, "secrets: []", "secrets: [HF_TOKEN, OTHER]",
-			"download_dir: \"\"", "download_dir: /models", "  cpus: 0", "  cpus: 4", "memory: \"\"", "memory: 64G", "VLLM_SIM_HARDWARE: a10-like", `VLLM_SIM_HARDWARE: "a\n$(b)"`}},
+		{"a server with everything", []string{
+			"flags: []", `flags: ["--chat-template", "$(HOME) $$ \"x\" ' #", "--x=ü"]`, "secrets: []", "secrets: [HF_TOKEN, OTHER]",
+			"download_dir: \"\"", "download_dir: /models", "  cpus: 0", "  cpus: 4", "memory: \"\"", "memory: 64G", "VLLM_SIM_HARDWARE: a10-like", `VLLM_SIM_HARDWARE: "a\n$(b)"`,
+		}},
 		{"a server on CPU", []string{"system: GPU", "system: CPU"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -161,9 +163,16 @@ func TestAManifestIsOneToKubernetes(t *testing.T) {
 func TestTheJudgeOfManifestsSeesWhatIsWrong(t *testing.T) {
 	good := text(t, demo, winner.Request{Format: "k8s"})
 	for _, c := range []struct{ from, to string }{
-		{"enableServiceLinks: false", "enableServiceLink: false"}, {"failureThreshold: 180", `failureThreshold: "180"`}, {`value: "60"`, "value: 60"},
-		{"matchLabels:", "matchLabel:"}, {"replicas: 1", "replicas: one"}, {"      app.kubernetes.io/instance: vllm", "      app.kubernetes.io/instance: x"},
-		{`nvidia.com/gpu: "1"`, `nvidia.com/gpu: "one"`}, {"name: vllm-2026", "name: Vllm_2026"}, {"targetPort: http", "targetPort: [http]"}, {"          ports:", "          port:"},
+		{"enableServiceLinks: false", "enableServiceLink: false"},
+		{"failureThreshold: 180", `failureThreshold: "180"`},
+		{`value: "60"`, "value: 60"},
+		{"matchLabels:", "matchLabel:"},
+		{"replicas: 1", "replicas: one"},
+		{"      app.kubernetes.io/instance: vllm", "      app.kubernetes.io/instance: x"},
+		{`nvidia.com/gpu: "1"`, `nvidia.com/gpu: "one"`},
+		{"name: vllm-2026", "name: Vllm_2026"},
+		{"targetPort: http", "targetPort: [http]"},
+		{"          ports:", "          port:"},
 	} {
 		bad := strings.Replace(good, c.from, c.to, 1)
 		if bad == good {
