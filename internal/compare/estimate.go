@@ -25,8 +25,6 @@ type estimate struct {
 
 func (e estimate) tested() bool { return !math.IsNaN(e.variance) }
 
-func (e estimate) se() float64 { return math.Sqrt(e.variance + e.between) }
-
 // single is a number without an interval.
 func single(v float64) *estimate {
 	if !(v > 0) || math.IsInf(v, 0) {

@@ -5,6 +5,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -301,9 +302,8 @@ func texts(f option) (all []string) {
 
 // usualLength is what the script makes of its variables.
 func (m *importer) usualLength(name string) string {
-	var input, pct int
-	fmt.Sscan(m.set["INPUT_LEN"].Value, &input)
-	fmt.Sscan(m.set["MIN_CACHE_HIT_PCT"].Value, &pct)
+	input, _ := strconv.Atoi(m.set["INPUT_LEN"].Value) // where it is no number, the spec says so
+	pct, _ := strconv.Atoi(m.set["MIN_CACHE_HIT_PCT"].Value)
 	switch prefix := input * pct / 100; name {
 	case "--random-output-len":
 		return m.set["OUTPUT_LEN"].Value

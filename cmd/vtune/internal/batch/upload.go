@@ -42,7 +42,7 @@ func (u uploader) upload(ctx context.Context, r Run, to string) (string, error) 
 	if err := fsx.ReadJSON(r.Dir().Run(), &run); err != nil {
 		return "", err
 	}
-	own := string(r.Dir().Run())
+	own := r.Dir().Run()
 	home := at.Join(r.Name())
 	err = put(ctx, b, home.Join("run.json").Prefix, own, false)
 	if errors.Is(err, fs.ErrExist) {

@@ -81,7 +81,7 @@ func TestWhatIsSaidGoesToTheViewWhileThereIsOne(t *testing.T) {
 
 func TestALineIsWrittenOverWithBlanks(t *testing.T) {
 	talk := NewTalk(nil, nil)
-	said := string(talk.over([]byte("scripts: 100"))) + string(talk.over([]byte("scripts"))) + string(talk.over(nil))
+	said := talk.over("scripts: 100") + talk.over("scripts") + talk.over("")
 	if said != "\rscripts: 100\rscripts     \r       \r" {
 		t.Errorf("%q", said)
 	}

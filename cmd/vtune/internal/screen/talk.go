@@ -1,7 +1,6 @@
 package screen
 
 import (
-	"bytes"
 	"io"
 	"os"
 	"slices"
@@ -43,21 +42,20 @@ func (t *Talk) Write(p []byte) (int, error) {
 		return t.view.Write(p)
 	}
 	if t.line > 0 {
-		t.out.Write(t.over(nil))
+		io.WriteString(t.out, t.over(""))
 	}
 	return t.out.Write(p)
 }
 
 // over writes a line over the last one. Blanks do that on every terminal, where an escape sequence would not.
-func (t *Talk) over(line []byte) []byte {
-	columns := utf8.RuneCount(line)
-	blanks := bytes.Repeat([]byte(" "), max(t.line-columns, 0))
+func (t *Talk) over(line string) string {
+	columns := utf8.RuneCountInString(line)
+	text := "\r" + line + strings.Repeat(" ", max(t.line-columns, 0))
 	t.line = columns
-	b := slices.Concat([]byte("\r"), line, blanks)
 	if columns == 0 {
-		b = append(b, '\r')
+		text += "\r"
 	}
-	return b
+	return text
 }
 
 // Rewrite makes line the last one, until something else is said; an empty one takes it away.
@@ -71,7 +69,7 @@ func (t *Talk) Rewrite(line string) {
 	if err == nil && width > 0 && utf8.RuneCountInString(line) >= width { // 0: a terminal that does not know
 		line = string([]rune(line)[:width-1]) // a line that wraps cannot be written over
 	}
-	t.out.Write(t.over([]byte(line)))
+	io.WriteString(t.out, t.over(line))
 }
 
 // Divert hands what is said to a view that has the terminal, until back is called.

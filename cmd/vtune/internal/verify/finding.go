@@ -166,11 +166,8 @@ func rows(then, now record.Observation, nodes [2]string) [][3]string {
 		of("throughput", throughput),
 	}
 	for i, l := range longest(then, now) {
-		name := l.Limit.String()
-		if l.Metric == record.Goodput {
-			name = fmt.Sprintf("%g %% within all limits", l.Percentile)
-		} else {
-			all = append(all, of(name, func(o record.Observation) string { return latency(o, i, l.Limit) }))
+		if l.Metric != record.Goodput { // which has no latency of its own
+			all = append(all, of(l.Limit.String(), func(o record.Observation) string { return latency(o, i, l.Limit) }))
 		}
 		all = append(all, of(fmt.Sprintf("beyond, %.4g %% allowed", 100*l.Limit.Share()), func(o record.Observation) string { return share(o, i) }))
 	}
