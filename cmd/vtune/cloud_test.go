@@ -55,8 +55,7 @@ func (c *cloud) anotherHome() []string {
 // spec is walkSpec for TPUs, with further keys of the site.
 func (c *cloud) spec(site string) string {
 	c.Helper()
-	walk := strings.Replace(walkSpec, `VLLM_SIM_TIME_SCALE: "25"`, `VLLM_SIM_TIME_SCALE: "40"`, 1)
-	text := fmt.Sprintf(walk, "tpu", "in-job") + fmt.Sprintf(`system: TPU
+	text := fmt.Sprintf(walkSpec, "tpu", "in-job") + fmt.Sprintf(`system: TPU
 base: gs://tuning/runs
 site: {project: %s, zone: %s, accelerator_type: v6e-1, runtime_version: v2-alpha-tpuv6e, max_run_duration: 1h, %s}
 `, c.api.Project(), c.api.Zone(), site)
