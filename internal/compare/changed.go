@@ -56,8 +56,8 @@ func changes(a, b Side) []Change {
 			all = append(all, Change{what, a, b})
 		}
 	}
-	add("vLLM", report.Plain(a.State.ServerVersion), report.Plain(b.State.ServerVersion))
-	add("vtune", report.Plain(a.Run.Version), report.Plain(b.Run.Version))
+	add("vLLM", report.OneLine(a.State.ServerVersion), report.OneLine(b.State.ServerVersion))
+	add("vtune", report.OneLine(a.Run.Version), report.OneLine(b.Run.Version))
 	for _, n := range []struct {
 		what string
 		of   func(record.NodeState) []string
@@ -82,7 +82,7 @@ func distinct(st record.State, of func(record.NodeState) []string) string {
 	for _, n := range st.Nodes {
 		for _, s := range of(n) {
 			if s != "" {
-				seen[report.Plain(s)] = true
+				seen[report.OneLine(s)] = true
 			}
 		}
 	}
@@ -122,7 +122,7 @@ func specChanges(a, b *spec.Spec) []Change {
 	for _, k := range order {
 		if va[k] != vb[k] && !told[k] {
 			told[k] = true
-			all = append(all, Change{report.Plain(k), report.Plain(va[k]), report.Plain(vb[k])})
+			all = append(all, Change{report.OneLine(k), report.OneLine(va[k]), report.OneLine(vb[k])})
 		}
 	}
 	return all

@@ -182,7 +182,7 @@ func Compare(a, b Side, o Options) (Comparison, error) {
 			c.warn("%s is %s: what it measured so far is compared", s.name, report.Standing(s.State))
 		}
 		for _, w := range s.State.Warnings {
-			c.warn("%s: %s", s.name, report.Plain(w))
+			c.warn("%s: %s", s.name, report.OneLine(w))
 		}
 	}
 	t := table{a: a.State, b: b.State, o: o}
@@ -265,11 +265,11 @@ func (c *Comparison) judge(a, b record.State) {
 		// Who serves with A's answer would not serve any more: no test is needed for that.
 		if lost, ok := byID(b)[a.Best.Cell.ID]; ok {
 			if report.AnswerOf(lost, b.Policy) == report.AnswerFailed {
-				worse = append(worse, fmt.Sprintf("A's winner %s failed in B: %s", report.Plain(lost.ID), report.WhyNot(b, lost)))
+				worse = append(worse, fmt.Sprintf("A's winner %s failed in B: %s", report.OneLine(lost.ID), report.WhyNot(b, lost)))
 			}
 		}
 	case a.Best == nil && b.Best != nil && a.Phase == record.PhaseOver:
-		better = append(better, "A has no winner, B has "+report.Plain(b.Best.Cell.ID))
+		better = append(better, "A has no winner, B has "+report.OneLine(b.Best.Cell.ID))
 	}
 	switch {
 	case len(worse) > 0: // also where something else is better: that is for a person to weigh
@@ -299,7 +299,7 @@ func (r Row) whose() string {
 	if r.Cell == "" {
 		return fmt.Sprintf("all %d cells", r.Cells)
 	}
-	return report.Plain(r.Cell)
+	return report.OneLine(r.Cell)
 }
 
 func (c *Comparison) decided() bool {

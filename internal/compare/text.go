@@ -115,14 +115,14 @@ func (c Comparison) Markdown() string {
 }
 
 func (r Run) words() string {
-	words := report.Plain(r.ID)
+	words := report.OneLine(r.ID)
 	if r.Server != "" {
-		words += ", vLLM " + report.Plain(r.Server)
+		words += ", vLLM " + report.OneLine(r.Server)
 	}
 	if r.Winner == "" {
 		return words + ", no winner"
 	}
-	words += fmt.Sprintf(", winner %s: %s req/s", report.Plain(r.Winner), layout.Bare(r.Shown))
+	words += fmt.Sprintf(", winner %s: %s req/s", report.OneLine(r.Winner), layout.Bare(r.Shown))
 	if r.Likely > r.Shown {
 		words += fmt.Sprintf(" shown, %s likely", layout.Bare(r.Likely))
 	}
@@ -149,7 +149,7 @@ func (c Comparison) differences() []string {
 		lines = append(lines, fmt.Sprintf("%s: %s -> %s", d.What, orNone(d.A), orNone(d.B)))
 	}
 	for _, d := range c.Answers[:min(len(c.Answers), fewRows)] {
-		line := fmt.Sprintf("%s: %s -> %s", report.Plain(d.Cell), d.A, d.B)
+		line := fmt.Sprintf("%s: %s -> %s", report.OneLine(d.Cell), d.A, d.B)
 		if d.Why != "" {
 			line += " (" + d.Why + ")"
 		}

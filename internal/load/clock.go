@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"time"
+
+	"vtune/internal/load/kernel"
 )
 
 // virtual turns real time into the server's time.
@@ -20,7 +22,7 @@ func (v virtual) at(t time.Time) time.Duration {
 func (v virtual) now() time.Duration { return v.at(time.Now()) }
 
 // until waits for an absolute time, so that lateness never adds up.
-func (v virtual) until(ctx context.Context, due time.Duration, k *kick) error {
+func (v virtual) until(ctx context.Context, due time.Duration, k *kernel.Kick) error {
 	wait := time.Until(v.start.Add(time.Duration(math.Ceil(float64(due) / v.scale))))
 	if wait <= 0 {
 		if ctx.Err() != nil {
@@ -30,7 +32,7 @@ func (v virtual) until(ctx context.Context, due time.Duration, k *kick) error {
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	k.in(wait)
+	k.In(wait)
 	select {
 	case <-timer.C:
 		return nil

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"vtune/internal/load/kernel"
 )
 
 // A client that cannot keep its own schedule measures itself. Lateness is part of a latency that counts from when a request was
@@ -55,7 +57,7 @@ func (e effort) judge(s *Summary, w Workload, scale float64) {
 
 // cores is how many this process may use: by affinity, and by the container's quota, which the runtime has looked up.
 func cores() int {
-	return max(min(runtime.GOMAXPROCS(0), affine()), 1)
+	return max(min(runtime.GOMAXPROCS(0), kernel.Cores()), 1)
 }
 
 // cpuTime is zero if the kernel does not tell, which makes no run look busy.

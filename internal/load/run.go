@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"vtune/internal/load/kernel"
+
 	"vtune/internal/load/wire"
 )
 
@@ -62,8 +64,8 @@ func run(parent context.Context, t Target, w Workload, watch *Watch, before func
 		answers: sync.Pool{New: func() any { return new(wire.Answer) }},
 	}
 	defer r.client.Close()
-	r.kick = newKick()
-	defer r.kick.close()
+	r.kick = kernel.NewKick()
+	defer r.kick.Close()
 	if err := r.schedule(); err != nil {
 		return Report{}, err
 	}
@@ -90,7 +92,7 @@ type running struct {
 	client  *wire.Client
 	message *message
 	clock   virtual
-	kick    *kick
+	kick    *kernel.Kick
 	before  func(int)
 	answers sync.Pool
 	wait    sync.WaitGroup

@@ -75,6 +75,3 @@ func LimitWords(p record.Policy) string {
 	}
 	return p.LimitText()
 }
-
-// Plain is foreign text on one line, harmless to a terminal.
-func Plain(s string) string { return oneLine(s) }

@@ -232,7 +232,7 @@ func limitColumns(i int) []Column {
 
 // text is foreign words on one line, harmless to a terminal and to a spreadsheet.
 func text(s string) string {
-	s = report.Plain(s)
+	s = report.OneLine(s)
 	if s != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(s)[0]) {
 		return "'" + s
 	}

@@ -32,7 +32,7 @@ func Markdown(run record.Run, st record.State) string {
 		facts = append(facts, server)
 	}
 	facts = append(facts, report.LimitWords(st.Policy))
-	fmt.Fprintf(&b, "%s\n\n", layout.Markdown(report.Plain(strings.Join(facts, "; "))))
+	fmt.Fprintf(&b, "%s\n\n", layout.Markdown(report.OneLine(strings.Join(facts, "; "))))
 	s := gridOf(st)
 	table := s.markdown()
 	if len(s.rows) > folded {

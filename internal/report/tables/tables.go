@@ -45,7 +45,7 @@ func gridOf(st record.State) sheet {
 	}
 	known := map[string]int{}
 	for _, c := range st.Cells {
-		r := row{id: report.Plain(c.ID), best: st.Best != nil && st.Best.Cell == c.Cell, answer: report.AnswerOf(c, st.Policy)}
+		r := row{id: report.OneLine(c.ID), best: st.Best != nil && st.Best.Cell == c.Cell, answer: report.AnswerOf(c, st.Policy)}
 		r.fields = append(r.fields, rate(c, r.answer), atInf(c))
 		for _, l := range limits {
 			r.fields = append(r.fields, latency(c, r.answer, l))
@@ -136,7 +136,7 @@ func notesOn(st record.State, c record.CellState, a report.Answer) []string {
 	}
 	for _, a := range c.Attempts {
 		if a.Slow > 0 || len(a.Throttled) > 0 {
-			all = append(all, "measured on "+report.Plain(a.Node)+", a node that is slow or was throttled")
+			all = append(all, "measured on "+report.OneLine(a.Node)+", a node that is slow or was throttled")
 		}
 	}
 	return slices.Compact(all)

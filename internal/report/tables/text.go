@@ -18,7 +18,7 @@ func Text(run record.Run, st record.State) string {
 	say := func(name, text string) {
 		b.WriteString(layout.Broken(fmt.Sprintf("%-*s%s", indent, name, text), indent))
 	}
-	say("run", report.Plain(run.ID)+", "+report.Standing(st))
+	say("run", report.OneLine(run.ID)+", "+report.Standing(st))
 	if server := report.Server(st); server != "" {
 		say("server", server)
 	}

@@ -116,7 +116,7 @@ func show(b *Batch, who caller.Caller, h Hands, asJSON bool) error {
 	for _, it := range b.Items {
 		fmt.Fprintf(who.Out, "entry %d: %s", it.Entry, it.Action)
 		if it.outcome.RunID != "" {
-			fmt.Fprintf(who.Out, " (run %s)", report.Plain(it.outcome.RunID))
+			fmt.Fprintf(who.Out, " (run %s)", report.OneLine(it.outcome.RunID))
 		}
 		fmt.Fprintln(who.Out)
 		if it.Action == Submit {

@@ -97,12 +97,12 @@ func Summary(w io.Writer, lines []Line) error {
 	fmt.Fprintln(t, "ENTRY\tSTATUS\tRUN\tANSWER")
 	count := map[string]int{}
 	for _, l := range lines {
-		status := report.Plain(l.Status) // it stands in a file, which may be another's
+		status := report.OneLine(l.Status) // it stands in a file, which may be another's
 		if status == "" {
 			status = "unfinished"
 		}
 		count[status]++
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", l.Entry, status, screen.OrDash(report.Plain(l.RunID)), answer(l))
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", l.Entry, status, screen.OrDash(report.OneLine(l.RunID)), answer(l))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -115,7 +115,7 @@ func Summary(w io.Writer, lines []Line) error {
 func answer(l Line) string {
 	switch {
 	case l.Error != "":
-		return "error: " + report.Plain(l.Error)
+		return "error: " + report.OneLine(l.Error)
 	case l.Winner != "":
 		return l.Winner
 	case l.Code == diag.Infeasible:

@@ -15,7 +15,7 @@ import (
 func Status(w io.Writer, dir string, st record.State, seen map[string]collect.Seen) error {
 	fmt.Fprintf(w, "%s  %s", dir, st.Phase)
 	if st.ServerVersion != "" {
-		fmt.Fprintf(w, "  vLLM %s", report.Plain(st.ServerVersion))
+		fmt.Fprintf(w, "  vLLM %s", report.OneLine(st.ServerVersion))
 	}
 	if st.Utilization > 0 {
 		fmt.Fprintf(w, "  gpu-memory-utilization %.2f", st.Utilization)
@@ -47,7 +47,7 @@ func Status(w io.Writer, dir string, st record.State, seen map[string]collect.Se
 }
 
 // foreign is what a node, a server or a scheduler said, as one cell of a table.
-func foreign(s string) string { return OrDash(report.Plain(s)) }
+func foreign(s string) string { return OrDash(report.OneLine(s)) }
 
 // feasible is an observation as one cell of a table: what was reached at which rate, and the latency it cost.
 func feasible(o *record.Observation) string {
