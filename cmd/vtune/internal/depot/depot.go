@@ -99,6 +99,17 @@ func Find(ctx context.Context, env Env, program, path string, say io.Writer, now
 	return dir, nil
 }
 
+// RunAt is the run of a directory that somebody named by path; a usage error where there is none.
+func RunAt(dir record.Dir, program, path string) (run record.Run, err error) {
+	if err = fsx.ReadJSON(dir.Run(), &run); err == nil {
+		return run, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%s is no run directory: it has no run.json", path)
+	}
+	return run, diag.Wrap(err, diag.Usage, "a run directory is what `"+program+" submit` prints: <base>/auto-benchmark/<time>")
+}
+
 // Depot is a run's.
 type Depot struct {
 	*pool.Pool

@@ -4,16 +4,13 @@ package reading
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"vtune/cmd/vtune/internal/depot"
 	"vtune/cmd/vtune/internal/scripts"
 	"vtune/cmd/vtune/internal/tuning"
 	"vtune/collect"
-	"vtune/internal/diag"
 	"vtune/internal/fsx"
 	"vtune/internal/record"
 	"vtune/internal/spec"
@@ -37,11 +34,8 @@ func Open(ctx context.Context, w tuning.World, path string) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{Dir: dir}
-	if err := fsx.ReadJSON(dir.Run(), &r.Run); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%s is no run directory: it has no run.json", path)
-		}
-		return nil, diag.Wrap(err, diag.Usage, "a run directory is what `"+w.Program+" submit` prints: <base>/auto-benchmark/<time>")
+	if r.Run, err = depot.RunAt(dir, w.Program, path); err != nil {
+		return nil, err
 	}
 	if r.Run.Bucket != "" {
 		if err := r.pull(ctx, w); err != nil {

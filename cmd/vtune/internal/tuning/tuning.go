@@ -84,11 +84,8 @@ func Open(ctx context.Context, w World, path string) (*Tuning, error) {
 		return nil, err
 	}
 	t := &Tuning{world: w, Dir: dir}
-	if err := fsx.ReadJSON(t.Dir.Run(), &t.Run); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%s is no run directory: it has no run.json", path)
-		}
-		return nil, diag.Wrap(err, diag.Usage, "a run directory is what `"+w.Program+" submit` prints: <base>/auto-benchmark/<time>")
+	if t.Run, err = depot.RunAt(dir, w.Program, path); err != nil {
+		return nil, err
 	}
 	if err := fsx.ReadJSON(t.Dir.Plan(), &t.Plan); err != nil {
 		return nil, err
