@@ -246,12 +246,14 @@ func TestACellLeavesWhenAnotherHoldsMore(t *testing.T) {
 }
 
 // The probe's server starts well and dies in the first full step: its budget leaves nothing for what steps need beyond it.
+// One prompt, as it is sent before a load, does not fill a step, and of those that wait at any time two do.
 func TestMemoryThatRunsOutUnderLoadIsAskedForLess(t *testing.T) {
 	r := newRun(t)
 	r.hold(2.2)
 	a := unlimited(r.tuned(record.KindCell, 1))
+	a.Server.MaxModelLen, a.Workload.InputLen, a.Workload.OutputLen, a.Workload.CacheHitPct = 8192, 5000, 4, 0
 	a.Cell = record.Cell{ID: "s64-t8192", MaxNumSeqs: 64, MaxNumBatchedTokens: 8192}
-	a.Job, a.Utilization, a.Policy.Test.MaxRequests = "s64-t8192-1", 0.98, 1000
+	a.Job, a.Utilization = "s64-t8192-1", 0.98
 	res := r.do(a, diag.OK)
 	all := r.observed(a)
 	if res.Outcome != record.OutcomeDone || res.Utilization != 0.96 || len(res.Starts) != 2 || !strings.Contains(res.Message, "0.96") {
