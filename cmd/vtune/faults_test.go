@@ -201,8 +201,10 @@ func TestAControllerMayDieInTheMiddleOfSubmit(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
 	slurm(t, c.env, "scontrol", "update", "PartitionName=gpu", "State=DOWN")
-	// A further job makes the controller save its state once more, and with it what it acknowledged before.
-	saved := "touch $here/now; $sbatch --output=/dev/null --wrap true >/dev/null; until [ " + filepath.Join(c.dir, "state", "job_state") + " -nt $here/now ]; do sleep 0.1; done; "
+	// A further job makes the controller save its state once more, and with it what it acknowledged before. One is not always enough:
+	// once, on a busy machine, nothing was saved after it.
+	saves := filepath.Join(c.dir, "state", "job_state")
+	saved := "touch $here/now; until $sbatch --output=/dev/null --wrap true >/dev/null; sleep 1; [ " + saves + " -nt $here/now ]; do :; done; "
 	_, env := c.beforeSecond(t, saved+"kill -KILL $controller", "true")
 	v := start(t, env, "submit", writeSpec(t, fmt.Sprintf(walkSpec, "slurm", "in-job")))
 	v.says("waiting up to 5m0s for slurm")
