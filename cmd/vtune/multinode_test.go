@@ -272,13 +272,7 @@ func TestACellGoesOnAfterTheNodeOfARankFailed(t *testing.T) {
 	if len(c.Attempts) != 2 || c.Attempts[1].Cause != "" {
 		t.Errorf("attempts %+v", c.Attempts)
 	}
-	for i, o := range c.Observations {
-		for _, p := range c.Observations[:i] {
-			if p.Load == o.Load {
-				t.Errorf("%s was measured twice", o.Load)
-			}
-		}
-	}
+	measuredOnce(t, c)
 	if log := serverLog(t, dir, "s2-t2048", 2); !strings.Contains(log, "Node rank 1 of 2 holds 8") {
 		t.Errorf("the second server\n%s", log)
 	}

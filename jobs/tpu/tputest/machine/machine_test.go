@@ -107,6 +107,22 @@ func TestNothingOutlivesThePower(t *testing.T) {
 	}
 }
 
+// One that outlived another by a moment would report what no machine without power can.
+func TestNobodySeesAnotherDieWhenThePowerGoes(t *testing.T) {
+	m := boot(t, `sleep 300 & first=$!
+for i in {1..200}; do sleep 300 & done
+for i in {1..4}; do (while kill -0 $first 2>/dev/null; do :; done; touch state/seen) & done
+touch state/up
+wait`)
+	eventually(t, "they watch", func() bool { _, err := os.Stat(filepath.Join(m.State(), "up")); return err == nil })
+	if err := m.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(m.State(), "seen")); err == nil {
+		t.Error("the death of the first was seen")
+	}
+}
+
 func TestARebootRunsTheScriptAgainOnTheSameDisk(t *testing.T) {
 	m := boot(t, `echo boot >>state/boots; [[ -e $TMPDIR/kept ]] && echo kept >state/kept; touch $TMPDIR/kept; touch state/ready; sleep 300`)
 	eventually(t, "it is ready", func() bool { _, err := os.Stat(filepath.Join(m.State(), "ready")); return err == nil })
