@@ -25,9 +25,20 @@ func (s *summary) sure(st record.State) {
 		test := st.Policy.Test
 		s.line("", "a load with %g times the share that is allowed would pass in at most %g %% of cases", 1+test.Zone, 100*test.FalsePass)
 	}
+	s.line("", "intervals are 99 %% ones, each by itself%s", dependence(o.Standings))
 	if likely := o.Load.Likely; likely > float64(o.Load.Rate) {
 		s.line("", "it may hold up to %.4g req/s, which could not be shown within the budget of a run", likely)
 	}
+}
+
+// dependence says why fewer requests are counted than were made.
+func dependence(standings []record.Standing) string {
+	for _, l := range standings {
+		if l.Independent > 0 {
+			return "; requests that queue together say less than as many independent ones, and count as fewer"
+		}
+	}
+	return ""
 }
 
 // standingWords is what a run says of one limit.
