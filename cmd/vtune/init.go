@@ -37,7 +37,7 @@ func newInit(a *app) *cobra.Command {
 			if err := create(out, data, force); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.Err, "wrote %s\nnext: %s plan %s\n", out, a.Program, out)
+			fmt.Fprintf(a.Err, "wrote %s\nnext: %s doctor %s\n", out, a.Program, out)
 			return nil
 		},
 	}

@@ -12,9 +12,6 @@ import (
 	"vtune/internal/diag"
 )
 
-// version is set by the linker where Go itself cannot know it; see caller.Built.
-var version string
-
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   a.Program,
@@ -36,6 +33,7 @@ Exit codes:
 	inGroup(root, "Before a run:", newInit(a), newSite(a), newDoctor(a), newPlan(a), newRender(a), newSchema(a))
 	inGroup(root, "Runs:", newSubmit(a), newCollect(a), newRun(a), newStatus(a), newRepeat(a), newCancel(a), newBatch(a))
 	inGroup(root, "What came of them:", append(afterwards.Commands(&a.Caller), newVerify(a))...)
+	root.AddCommand(newVersion(a))
 	root.AddCommand(backstage.Commands(&a.Caller)...)
 	a.note(root.Commands())
 	return root

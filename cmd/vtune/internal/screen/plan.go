@@ -38,7 +38,7 @@ func Plan(w io.Writer, s *spec.Spec, p record.Plan, servers int) error {
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", name, j.Kind, OrDash(served(j)), gpus(j.Resources), OrDash(edges(j.Needs)))
 		}
 		for _, r := range u.Riders {
-			fmt.Fprintf(t, "%s\t%s\t%s\t\ton the server of %s\n", r.ID, r.Kind, served(r), u.Jobs[0].ID)
+			fmt.Fprintf(t, "%s\t%s\t%s\t-\tin %s, on its server\n", r.ID, r.Kind, served(r), u.Jobs[0].ID)
 		}
 	}
 	if profiledOnItsOwn(p) {
