@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -198,6 +199,16 @@ func TestARunOnTPUs(t *testing.T) {
 	theirs, err := os.ReadFile(c.home(env, run).State())
 	if err != nil || string(mine) != string(theirs) {
 		t.Errorf("the state that another machine derives differs: %v\n%s\n%s", err, mine, theirs)
+	}
+	if got := vtune(t, c.anotherHome(), "best", run); !strings.Contains(got, "--max-num-seqs 4 ") || !strings.Contains(got, "--max-num-batched-tokens 2048") {
+		t.Errorf("best elsewhere\n%s", got)
+	}
+	var told struct{ Best struct{ Cell record.Cell } }
+	if err := json.Unmarshal([]byte(vtune(t, c.anotherHome(), "report", "--format", "json", run)), &told); err != nil || told.Best.Cell.ID != "s4-t2048" {
+		t.Errorf("report elsewhere: %v, %+v", err, told)
+	}
+	if got := c.exits(2, c.anotherHome(), "compare", run, run); !strings.Contains(got, "nothing that decides was measured in both") {
+		t.Errorf("compare elsewhere, of a run with too little to compare\n%s", got)
 	}
 }
 
