@@ -109,10 +109,9 @@ func TestNothingOutlivesThePower(t *testing.T) {
 
 // One that outlived another by a moment would report what no machine without power can.
 func TestNobodySeesAnotherDieWhenThePowerGoes(t *testing.T) {
-	m := boot(t, `sleep 300 & first=$!
+	m := boot(t, `mkfifo state/alive; sleep 300 >state/alive &
 for i in {1..200}; do sleep 300 & done
-for i in {1..4}; do (while kill -0 $first 2>/dev/null; do :; done; touch state/seen) & done
-touch state/up
+(exec 3<state/alive; touch state/up; read -r <&3; : >state/seen) &
 wait`)
 	eventually(t, "they watch", func() bool { _, err := os.Stat(filepath.Join(m.State(), "up")); return err == nil })
 	if err := m.Kill(); err != nil {
