@@ -14,8 +14,8 @@ func newVersion(a *app) *cobra.Command {
 		Use:   "version",
 		Short: "Print the version, as --version does",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(a.Out, "%s version %s\n", c.Root().Name(), a.Version)
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(a.Out, "%s version %s\n", a.Program, a.Version)
 			return err
 		},
 	}

@@ -226,11 +226,7 @@ func (m *Machine) kill() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	// All at once: where the power goes, nobody is left to see another one die.
-	all, err := m.Processes()
-	for _, id := range all {
-		_ = id.Signal(syscall.SIGSTOP) // it may have ended
-	}
-	if err != nil {
+	if err := m.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("kill %s: %w", m, err)
 	}
 	if _, err := proc.SweepMarked(ctx, m.cfg.Mark, 0); err != nil {
